@@ -1,0 +1,1 @@
+"""The taped daemon: the process that tapes and trades."""

@@ -1,0 +1,1 @@
+"""Runs the daemon's own core over a recorded journal."""

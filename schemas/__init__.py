@@ -1,0 +1,1 @@
+"""What lies on disk and on the wire: events, codec, frames, SQL. Pure; no input or output."""

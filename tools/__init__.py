@@ -1,0 +1,1 @@
+"""The `taped` command and what operators need around the daemon."""
