@@ -1,0 +1,1 @@
+"""The journal: every event in one checksummed sequence of segment files."""

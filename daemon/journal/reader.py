@@ -1,0 +1,148 @@
+"""Reads a journal from any sequence number on, while a daemon may be writing it; changes nothing."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from daemon.journal.errors import JournalCorruptError, JournalError
+from daemon.journal.segment import SegmentReader, list_segments, read_seal
+from schemas.codec import CODEC, AnyEvent
+from schemas.frame import PAGE, FrameError, FrameType
+
+
+class Batch(NamedTuple):
+    """Consecutive events as they were made durable together."""
+
+    first_seq: int
+    events: list[AnyEvent]
+    append_ns: int
+
+    @property
+    def last_seq(self) -> int:
+        """Sequence number of the last event (one below `first_seq` when there is none)."""
+        return self.first_seq + len(self.events) - 1
+
+
+class JournalReader:
+    """Reads the events of a journal folder in order.
+
+    Attributes:
+        directory: the folder with the segments.
+        journal_id: the journal's uuid, 32 hexadecimal digits.
+
+    Raises:
+        JournalError: there is no journal, or it cannot be read.
+        JournalCorruptError: a segment is missing.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        segments = list_segments(directory)
+        if not segments:
+            raise JournalError(
+                f"{directory}: no segment here", hint="is this a taped data folder? `taped run` makes one"
+            )
+        with SegmentReader(segments[0]) as first:
+            self.journal_id = first.header.journal.hex()
+            self.created_ns = first.header.created_ns
+
+    @property
+    def last_seq(self) -> int:
+        """Sequence number of the last whole event on disk now; scans the unsealed segment."""
+        last = list_segments(self.directory)[-1]
+        with SegmentReader(last) as reader:
+            seal = read_seal(last, reader.header.nonce)
+            if seal is not None:
+                return seal.seal.next_seq - 1
+            for _ in _frames(reader, last=True):
+                pass
+            return reader.next_seq - 1
+
+    def batches(self, first_seq: int = 1, last_seq: int | None = None) -> Iterator[Batch]:
+        """Yield the events from `first_seq` to `last_seq` (both included; None: to the end there is now).
+
+        Raises:
+            JournalCorruptError: a frame is damaged or a segment does not follow the one before.
+        """
+        segments = list_segments(self.directory)
+        start = max(0, bisect_right([name.first_seq for name in segments], first_seq) - 1)
+        expected: int | None = None
+        for name in segments[start:]:
+            if last_seq is not None and name.first_seq > last_seq:
+                return
+            if expected is not None and name.first_seq != expected:
+                raise JournalCorruptError(f"{name.path}: begins at seq {name.first_seq}, expected {expected}")
+            with SegmentReader(name) as reader:
+                if name.first_seq < first_seq:
+                    _seek(reader, first_seq)
+                yield from _cut(_batches(reader, last=name is segments[-1]), first_seq, last_seq)
+                expected = reader.next_seq
+
+
+def _seek(reader: SegmentReader, seq: int) -> None:
+    """Move to the last indexed frame that begins at or below `seq`."""
+    seal = read_seal(reader.name, reader.header.nonce)
+    if seal is None:
+        return
+    index = seal.seal.index
+    entry = index[bisect_right([item.first_seq for item in index], seq) - 1] if index else None
+    if entry is not None and entry.offset > PAGE:
+        reader.start_at(offset=entry.offset, seq=entry.first_seq)
+
+
+def _frames(reader: SegmentReader, *, last: bool) -> Iterator[Batch]:
+    """Yield each DATA frame undecoded (`events` empty); a torn end is the end only of the last segment."""
+    try:
+        for item in reader.frames():
+            if item.header.type is FrameType.DATA:
+                yield Batch(item.header.first_seq, [], item.header.append_ns)
+    except FrameError as error:
+        _end_or_corrupt(reader, error, last=last)
+
+
+def _batches(reader: SegmentReader, *, last: bool) -> Iterator[Batch]:
+    decode = CODEC.decode
+    try:
+        for header, body in reader.frames():
+            if header.type is FrameType.DATA:
+                events = decode(body)
+                if len(events) != header.event_count:
+                    raise JournalCorruptError(
+                        f"{reader.name.path}: frame of seq {header.first_seq} holds {len(events)} events, "
+                        f"its header says {header.event_count}"
+                    )
+                yield Batch(header.first_seq, events, header.append_ns)
+    except FrameError as error:
+        _end_or_corrupt(reader, error, last=last)
+        return
+    if not last and reader.sealed is None:
+        raise JournalCorruptError(f"{reader.name.path}: ends at byte {reader.offset} without a seal")
+
+
+def _end_or_corrupt(reader: SegmentReader, error: FrameError, *, last: bool) -> None:
+    """Return when the bad frame is the torn end of the last segment: a write in flight, or a crash."""
+    if not last:
+        raise JournalCorruptError(f"{reader.name.path}: {error.reason} at byte {error.offset}") from error
+    later = reader.later_frame()
+    if later is not None:
+        raise JournalCorruptError(
+            f"{reader.name.path}: {error.reason} at byte {error.offset}, "
+            f"yet a whole frame follows at byte {later}: damaged after it was durable"
+        ) from error
+
+
+def _cut(batches: Iterator[Batch], first_seq: int, last_seq: int | None) -> Iterator[Batch]:
+    for batch in batches:
+        if batch.last_seq < first_seq:
+            continue
+        if last_seq is not None and batch.first_seq > last_seq:
+            return
+        start = max(0, first_seq - batch.first_seq)
+        stop = None if last_seq is None else last_seq - batch.first_seq + 1
+        if start or (stop is not None and stop < len(batch.events)):
+            yield Batch(batch.first_seq + start, batch.events[start:stop], batch.append_ns)
+        else:
+            yield batch
