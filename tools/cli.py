@@ -1,0 +1,116 @@
+"""The `taped` command: finds the module of the command asked for, runs it, turns errors into exit codes.
+
+Exit codes: 0 fine, 1 a problem was found, 2 wrong usage, 130 interrupted. Only the module of the
+command asked for is imported, so that `taped status` starts fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.metadata import version
+from typing import NamedTuple
+
+from schemas.errors import TapedError
+from tools.output import UsageError, print_error
+
+FINE = 0
+PROBLEM = 1
+WRONG_USAGE = 2
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+class Command(NamedTuple):
+    """One line of `taped --help`, and the module with its `add` and `run`."""
+
+    module: str
+    help: str
+
+
+class Group(NamedTuple):
+    """Commands under one word."""
+
+    commands: Mapping[str, Command]
+    help: str
+
+
+COMMANDS: Mapping[str, Command | Group] = {
+    "run": Command("tools.run", "run the daemon"),
+    "demo": Command("tools.run_demo", "run a daemon with simulated markets and a strategy, to look at"),
+    "import": Command("tools.import_data", "bring recorded market data into a journal"),
+    "journal": Command("tools.journal", "look into a journal and check it: stat, verify, dump"),
+    "replay": Group(
+        {
+            "backtest": Command("tools.backtest", "run a strategy over a recorded journal"),
+            "rebuild": Command("tools.rebuild", "drop the read model and make it again from the journal"),
+        },
+        "play a journal back: backtest, rebuild",
+    ),
+    "status": Command("tools.status", "ask a running daemon how it is"),
+    "order": Command("tools.order", "submit, cancel and list orders on a running daemon"),
+    "bench": Command("tools.bench", "measure this machine: journal, pipeline, replay, api"),
+    "check-config": Command("tools.check_config", "show every setting and where its value came from"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        arguments = build_parser(words).parse_args(words)
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else PROBLEM
+    except TapedError as error:
+        print_error(error, as_json="--json" in words)
+        return WRONG_USAGE if isinstance(error, UsageError) else PROBLEM
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) has what it wanted; the flush at exit must not complain a second time.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print_error(TapedError(f"{os.fsdecode(error.filename)}: {error.strerror}"), as_json="--json" in words)
+        return PROBLEM
+    return code
+
+
+def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """Return a parser that knows all commands by name, and that of `words` in full."""
+    parser = argparse.ArgumentParser(
+        prog="taped",
+        description="Tapes every tick and order, trades from the tape, plays it back.",
+        epilog="Exit codes: 0 fine, 1 a problem was found, 2 wrong usage.",
+    )
+    parser.add_argument("--version", action="version", version=f"taped {version('taped')}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_commands(commands, COMMANDS, [word for word in words if not word.startswith("-")])
+    return parser
+
+
+def _add_commands(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    table: Mapping[str, Command | Group] | Mapping[str, Command],
+    words: Sequence[str],
+) -> None:
+    for name, entry in table.items():
+        if not words or words[0] != name:
+            commands.add_parser(name, help=entry.help)
+        elif isinstance(entry, Group):
+            group = commands.add_parser(name, help=entry.help, description=f"{entry.help}.")
+            members = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+            _add_commands(members, entry.commands, words[1:])
+        else:
+            import_module(entry.module).add(commands)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
