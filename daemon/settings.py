@@ -1,0 +1,136 @@
+"""Every setting of the daemon, declared once: type, default, limits, and what it is for.
+
+Records only. Reading them from files, the environment and flags is `daemon/config.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+Parameter = bool | int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a setting's value must be, beyond its type; `doc` is what `taped check-config` shows."""
+
+    doc: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+def _setting(
+    default: T,
+    doc: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> T:
+    rule = Rule(doc, minimum, maximum, choices)
+    # A dataclass takes the Field for the default; to a type checker it is the default itself.
+    return field(default=default, metadata={"rule": rule})
+
+
+def _mapping(doc: str) -> Mapping[str, str]:
+    return field(default_factory=dict, metadata={"rule": Rule(doc)})
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """Where log records go."""
+
+    level: str = _setting("info", "least level written", choices=("debug", "info", "warning", "error"))
+    format: str = _setting("console", "lines for people or JSON for programs", choices=("console", "json"))
+    file: Path | None = _setting(None, "log file; standard error when empty")  # noqa: RUF009  # a Field
+    max_bytes: int = _setting(10_000_000, "a log file is closed at this length", minimum=10_000)
+    max_files: int = _setting(10, "closed log files that are kept", minimum=1, maximum=1000)
+    max_days: int = _setting(30, "days a closed log file is kept", minimum=1, maximum=3650)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """The HTTP server."""
+
+    host: str = _setting("127.0.0.1", "address to listen on; anything but loopback is open to the network")
+    port: int = _setting(8080, "TCP port; 0 takes any free one", minimum=0, maximum=65535)
+    max_body_bytes: int = _setting(65_536, "longest request body", minimum=1024, maximum=16_777_216)
+    max_websockets: int = _setting(64, "WebSocket clients at one time", minimum=0, maximum=10_000)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalSettings:
+    """The journal's writer."""
+
+    segment_mib: int = _setting(64, "length of a segment in MiB", minimum=1, maximum=1024)
+    linger_ms: int = _setting(20, "how long ticks alone wait for company", minimum=0, maximum=1000)
+    max_batch: int = _setting(4096, "events in one frame", minimum=1, maximum=65_536)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadModelSettings:
+    """The SQLite read model."""
+
+    keep_ticks: int = _setting(
+        2_000_000, "tick rows of the last so many events stay", minimum=1000, maximum=1_000_000_000
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FeedSettings:
+    """Where market data comes from."""
+
+    kind: str = _setting("simulated", "source of market data", choices=("simulated", "file", "none"))
+    instruments: tuple[str, ...] = _setting((), "symbols to take; all the source has when empty")
+    seed: int = _setting(1, "simulated: seed of the random walk", minimum=0, maximum=2**63 - 1)
+    rate: float = _setting(200.0, "simulated: events a second", minimum=0.1, maximum=50_000.0)
+    paths: tuple[Path, ...] = _setting((), "file: recordings to play, in this order")
+    speed: float = _setting(1.0, "file: 1 as recorded, N times faster, 0 flat out", minimum=0.0, maximum=1e6)
+    restamp: bool = _setting(False, "file: shift recorded times so that the first tick is now")
+
+
+@dataclass(frozen=True, slots=True)
+class VenueSettings:
+    """Where orders go."""
+
+    kind: str = _setting("paper", "venue that takes the orders", choices=("paper",))
+    maker_fee_ppm: int = _setting(
+        1000, "paper: fee of resting orders, millionths", minimum=-10_000, maximum=100_000
+    )
+    taker_fee_ppm: int = _setting(1000, "paper: fee of taking orders, millionths", minimum=0, maximum=100_000)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSettings:
+    """What a new journal starts with."""
+
+    cash: Mapping[str, str] = _mapping("cash of a new journal: currency to decimal text")
+
+
+@dataclass(frozen=True, slots=True)
+class StrategySettings:
+    """One `[strategies.NAME]` table; the core checks kind and parameters when it starts the strategy."""
+
+    kind: str
+    instruments: tuple[str, ...] = ()
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of one daemon."""
+
+    data: Path = _setting(Path("taped-data"), "folder of the journal and everything derived from it")  # noqa: RUF009  # a Field
+    log: LogSettings = field(default_factory=LogSettings)
+    api: ApiSettings = field(default_factory=ApiSettings)
+    journal: JournalSettings = field(default_factory=JournalSettings)
+    readmodel: ReadModelSettings = field(default_factory=ReadModelSettings)
+    feed: FeedSettings = field(default_factory=FeedSettings)
+    venue: VenueSettings = field(default_factory=VenueSettings)
+    account: AccountSettings = field(default_factory=AccountSettings)
+    strategies: Mapping[str, StrategySettings] = field(default_factory=dict)
