@@ -178,8 +178,12 @@ class BoundedQueueHandler(QueueHandler):
 class _PatientListener(QueueListener):
     """Waits for room to say stop, where the library's raises on a full queue."""
 
+    def __init__(self, records: queue.Queue[Any], target: logging.Handler) -> None:
+        super().__init__(records, target)
+        self._records = records
+
     def enqueue_sentinel(self) -> None:
-        self.queue.put(None)
+        self._records.put(None)
 
 
 class Logs:
