@@ -82,6 +82,8 @@ class JournalWriter:
         self._fd = -1
         self._path = directory
         self._nonce = b""
+        self._first_append_ns: int = 0
+        self._last_append_ns: int = 0
         self._begin_bookkeeping(b"")
 
     @classmethod

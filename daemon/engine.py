@@ -1,0 +1,222 @@
+"""One sequence: inputs come in, decisions stand next to them, effects leave after the sync.
+
+Everything here runs on the event loop's thread. An input is numbered and answered by the core at
+once, goes to the journal together with the decisions it caused, and only when the journal says
+"durable" do the effects go to the venue, the futures resolve and the subscribers hear of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from daemon.journal.commit import CommitThread
+from daemon.journal.errors import JournalPoisonedError
+from daemon.journal.reader import Batch
+from daemon.journal.writer import JournalWriter
+from daemon.trading.core import Core
+from schemas.codec import AnyEvent
+from schemas.errors import TapedError
+from schemas.events import Bar, ClockTicked, Event, Quote, Trade
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MAX_PENDING_EVENTS = 100_000
+"""Events that may wait for the disk before whoever publishes has to wait too (some 20 MB)."""
+
+_CAN_LINGER = (Trade, Quote, Bar, ClockTicked)
+
+
+class EngineStoppedError(TapedError):
+    """The daemon takes no more input."""
+
+
+class MarketVenue(Protocol):
+    """What the engine asks of a venue that trades in this process."""
+
+    def send(self, effects: Sequence[tuple[int, Event]], core: Core, now_ns: int) -> list[Event]:
+        """Take durable orders and cancels; return what can be reported at once."""
+
+    def on_market(self, events: Sequence[AnyEvent]) -> list[Event]:
+        """See durable market events; return the reports they cause."""
+
+
+class Engine:
+    """Joins core, journal and venue.
+
+    Args:
+        core: rebuilt to the journal's end.
+        writer: the open journal; the engine owns it from here on.
+        venue: where orders go.
+        linger_s: how long ticks alone may wait for the disk.
+        max_frame_events: events in a frame.
+
+    Attributes:
+        core: the trading core.
+        journal_id: the journal's uuid.
+        stopping: no new commands are taken.
+        failed: why nothing can be made durable any more, or None.
+        failure: resolves to that reason.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        writer: JournalWriter,
+        venue: MarketVenue,
+        *,
+        linger_s: float = 0.02,
+        max_frame_events: int = 4096,
+    ) -> None:
+        self.core = core
+        self.journal_id = writer.journal_id
+        self.durable_seq = writer.next_seq - 1
+        self.stopping = False
+        self.failed: str | None = None
+        self._venue = venue
+        self._loop = asyncio.get_running_loop()
+        self.failure: asyncio.Future[str] = self._loop.create_future()
+        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._publishers: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._effects: deque[tuple[int, list[tuple[int, Event]]]] = deque()
+        self._subscribers: list[Callable[[Batch], None]] = []
+        self._commit = CommitThread(
+            writer,
+            on_durable=self._tell_loop,
+            on_failure=lambda reason: self._call_loop(self._fail, reason),
+            linger_s=linger_s,
+            max_frame_events=max_frame_events,
+        )
+
+    @property
+    def next_seq(self) -> int:
+        """The number the next event gets."""
+        return self._commit.next_seq
+
+    @property
+    def pending(self) -> int:
+        """Events that wait for the disk."""
+        return self._commit.pending
+
+    @property
+    def sync_ns(self) -> int:
+        """How long the last frame's write and sync took."""
+        return self._commit.sync_ns
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes the journal wrote since the start."""
+        return self._commit.bytes_written
+
+    def ingest(self, inputs: list[Event]) -> None:
+        """Take inputs that nobody waits for: ticks, clock, venue reports.
+
+        Raises:
+            EngineStoppedError: the journal failed.
+        """
+        self._submit(inputs, urgent=False)
+
+    async def publish(self, inputs: list[Event]) -> None:
+        """Take a feed's events, and let the feed wait while too many wait for the disk."""
+        self._submit(inputs, urgent=False)
+        if self._commit.pending > MAX_PENDING_EVENTS:
+            room = self._loop.create_future()
+            self._publishers.append((self.next_seq - 1 - MAX_PENDING_EVENTS // 2, room))
+            await room
+
+    async def execute(self, inputs: list[Event]) -> Batch:
+        """Take a command; return it with the core's decisions once all of them are durable.
+
+        Raises:
+            EngineStoppedError: the daemon is stopping, or the journal failed before.
+            JournalPoisonedError: the journal failed now; whether it was written is unknown.
+        """
+        if self.stopping:
+            raise EngineStoppedError("taped is stopping", hint="try again when it has started")
+        batch = self._submit(inputs, urgent=True)
+        await self.durable(batch.last_seq)
+        return batch
+
+    async def durable(self, seq: int) -> None:
+        """Return once everything up to `seq` is durable.
+
+        Raises:
+            JournalPoisonedError: it will not be.
+        """
+        if seq <= self.durable_seq:
+            return
+        if self.failed is not None:
+            raise JournalPoisonedError(self.failed)
+        waiter = self._loop.create_future()
+        self._waiters.append((seq, waiter))
+        await waiter
+
+    def subscribe(self, callback: Callable[[Batch], None]) -> Callable[[], None]:
+        """Call `callback` on the loop with every durable batch; return the way to end that."""
+        self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback)
+
+    async def close(self, last: list[Event], *, timeout_s: float) -> None:
+        """Take the last events, make everything durable and seal the journal."""
+        self.stopping = True
+        if self.failed is None and last:
+            self._submit(last, urgent=True)
+        await asyncio.to_thread(self._commit.close, timeout_s=timeout_s)
+
+    def _submit(self, inputs: list[Event], *, urgent: bool) -> Batch:
+        if self.failed is not None:
+            raise EngineStoppedError(f"the journal stopped: {self.failed}", hint="restart taped")
+        events, effects = self.core.run(inputs)
+        decided = len(events) > len(inputs)
+        urgent = urgent or decided or not isinstance(inputs[0], _CAN_LINGER)
+        first_seq = self._commit.submit(events, urgent=urgent)
+        if effects:
+            self._effects.append((first_seq + len(events) - 1, effects))
+        return Batch(first_seq, list(events), 0)
+
+    def _tell_loop(self, batch: Batch) -> None:
+        self._call_loop(self._on_durable, batch)
+
+    def _call_loop(self, function: Callable[[T], None], argument: T) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, argument)
+        except RuntimeError:
+            # The loop has ended: the process is past its last command, and nobody waits.
+            log.debug("journal reported after the loop ended")
+
+    def _on_durable(self, batch: Batch) -> None:
+        durable_seq = self.durable_seq = batch.last_seq
+        _resolve(self._waiters, durable_seq)
+        _resolve(self._publishers, durable_seq)
+        reports: list[Event] = []
+        while self._effects and self._effects[0][0] <= durable_seq:
+            _, effects = self._effects.popleft()
+            reports += self._venue.send(effects, self.core, time.time_ns())
+        reports += self._venue.on_market(batch.events)
+        for subscriber in self._subscribers:
+            subscriber(batch)
+        if reports and self.failed is None and not self.stopping:
+            self._submit(reports, urgent=False)
+
+    def _fail(self, reason: str) -> None:
+        self.failed = reason
+        for _, waiter in [*self._waiters, *self._publishers]:
+            if not waiter.done():
+                waiter.set_exception(JournalPoisonedError(reason))
+        self._waiters.clear()
+        self._publishers.clear()
+        if not self.failure.done():
+            self.failure.set_result(reason)
+
+
+def _resolve(waiters: deque[tuple[int, asyncio.Future[None]]], durable_seq: int) -> None:
+    while waiters and waiters[0][0] <= durable_seq:
+        _, waiter = waiters.popleft()
+        if not waiter.done():
+            waiter.set_result(None)

@@ -1,0 +1,190 @@
+"""Group commit: one thread that turns whatever waits into one frame and one sync.
+
+The loop's thread submits; events that arrive while a sync runs form the next frame. Ticks alone may
+linger to share a frame; anything urgent goes at once and takes the ticks along. A hand-off between
+threads costs far more than an event, so there is one each way per frame.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from daemon.journal.reader import Batch
+from daemon.journal.writer import JournalWriter
+from schemas.codec import AnyEvent
+from schemas.errors import TapedError
+from schemas.frame import MAX_EVENTS
+
+log = logging.getLogger(__name__)
+
+MARK_AFTER_S = 1.0
+
+
+class CommitThread:
+    """Owns a `JournalWriter` and calls it from its own thread.
+
+    Args:
+        writer: an open journal; closed by `close`.
+        on_durable: called on the commit thread with each batch that became durable.
+        on_failure: called on the commit thread, once, with the reason the journal stopped.
+        linger_s: how long ticks alone may wait for company.
+        max_frame_events: events that end the linger early.
+
+    Attributes:
+        next_seq: the number the next submitted event gets.
+        durable_seq: everything up to here is written and synced.
+        pending: events submitted and not yet durable.
+        failed: why the journal stopped, or None.
+    """
+
+    def __init__(
+        self,
+        writer: JournalWriter,
+        *,
+        on_durable: Callable[[Batch], None],
+        on_failure: Callable[[str], None],
+        linger_s: float = 0.02,
+        max_frame_events: int = 4096,
+    ) -> None:
+        self._writer = writer
+        self._on_durable = on_durable
+        self._on_failure = on_failure
+        self._linger_s = linger_s
+        self._max_frame_events = min(max_frame_events, MAX_EVENTS)
+        self.next_seq = writer.next_seq
+        self.durable_seq = writer.next_seq - 1
+        self.failed: str | None = None
+        self._condition = threading.Condition()
+        self._submissions: list[Sequence[AnyEvent]] = []
+        self._waiting = 0
+        self._first_submitted = 0.0
+        self._urgent = False
+        self._closing = False
+        self._certified = True
+        self.progress_ns = time.monotonic_ns()
+        self._thread = threading.Thread(target=self._run, name="taped-journal", daemon=True)
+        self._thread.start()
+
+    @property
+    def pending(self) -> int:
+        """Events submitted and not yet durable."""
+        return self.next_seq - 1 - self.durable_seq
+
+    @property
+    def sync_ns(self) -> int:
+        """How long the last frame's write and sync took."""
+        return self._writer.sync_ns
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes of frames since the start."""
+        return self._writer.bytes_written
+
+    def submit(self, events: Sequence[AnyEvent], *, urgent: bool) -> int:
+        """Hand over events, which stay together in one frame; return the number of the first.
+
+        Call from one thread only. The events must not be changed afterwards.
+        """
+        first_seq = self.next_seq
+        with self._condition:
+            self.next_seq += len(events)
+            was_urgent, was_waiting = self._urgent, self._waiting
+            if not was_waiting:
+                self._first_submitted = time.monotonic()
+            self._submissions.append(events)
+            self._waiting += len(events)
+            self._urgent = was_urgent or urgent
+            # The thread sleeps until something begins to wait, turns urgent or fills a frame.
+            if not was_waiting or (urgent and not was_urgent) or self._waiting >= self._max_frame_events:
+                self._condition.notify()
+        return first_seq
+
+    def close(self, *, timeout_s: float | None = None) -> None:
+        """Write what waits, seal the segment and let the journal go.
+
+        Raises:
+            JournalPoisonedError: that failed.
+            TapedError: the disk did not answer within the time.
+        """
+        with self._condition:
+            self._closing = True
+            self._condition.notify()
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            raise TapedError(
+                f"the journal's last sync has not returned after {timeout_s} s",
+                hint="is the disk hanging? nothing acknowledged is lost",
+            )
+        self._writer.close()
+
+    def _run(self) -> None:
+        try:
+            while self._take_and_write():
+                pass
+        except Exception as error:
+            # Whatever it was, no later frame may be promised: the loop is told, and waits in vain no more.
+            self.failed = str(error)
+            log.exception("the journal stopped")
+            self._on_failure(self.failed)
+
+    def _take_and_write(self) -> bool:
+        submissions = self._take()
+        if submissions is None:
+            return False
+        if not submissions:
+            self._writer.mark()
+            self._certified = True
+            return True
+        for events in _frames(submissions, self._max_frame_events):
+            first_seq = self._writer.append(events)
+            self._certified = False
+            self.durable_seq = self._writer.next_seq - 1
+            self.progress_ns = time.monotonic_ns()
+            self._on_durable(Batch(first_seq, list(events), time.time_ns()))
+        return True
+
+    def _take(self) -> list[Sequence[AnyEvent]] | None:
+        """Wait until there is something to write.
+
+        Returns:
+            None when closing and nothing is left; nothing when the last frame is to be certified.
+        """
+        with self._condition:
+            while not self._waiting:
+                if self._closing:
+                    return None
+                woken = self._condition.wait(MARK_AFTER_S)
+                self.progress_ns = time.monotonic_ns()
+                if not woken and not self._certified:
+                    return []
+            self._linger()
+            taken, self._submissions = self._submissions, []
+            self._waiting = 0
+            self._urgent = False
+        return taken
+
+    def _linger(self) -> None:
+        deadline = self._first_submitted + self._linger_s
+        while not (self._urgent or self._closing or self._waiting >= self._max_frame_events):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            self._condition.wait(left)
+
+
+def _frames(submissions: list[Sequence[AnyEvent]], limit: int) -> list[Sequence[AnyEvent]]:
+    """Join submissions to frames of at most about `limit` events, never splitting one."""
+    if len(submissions) == 1:
+        return submissions
+    frames: list[Sequence[AnyEvent]] = []
+    frame: list[AnyEvent] = []
+    for events in submissions:
+        if frame and len(frame) + len(events) > limit:
+            frames.append(frame)
+            frame = []
+        frame.extend(events)
+    frames.append(frame)
+    return frames

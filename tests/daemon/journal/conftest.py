@@ -1,0 +1,47 @@
+"""Small journals to attack."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from daemon.journal.reader import JournalReader
+from daemon.journal.writer import JournalWriter
+from schemas.events import Side, Trade
+
+SMALL = 1 << 20
+
+
+def trades(first: int, count: int) -> list[Trade]:
+    """Trades whose price says which they are."""
+    return [
+        Trade(ts_ns=10**18 + n, received_ns=10**18 + n, instrument_id=1, price=n, quantity=1, aggressor=Side.BUY)
+        for n in range(first, first + count)
+    ]
+
+
+def open_small(directory: Path, **options) -> JournalWriter:
+    return JournalWriter.open(directory, segment_bytes=SMALL, **options)
+
+
+def read_prices(directory: Path, first_seq: int = 1, last_seq: int | None = None) -> list[int]:
+    return [e.price for b in JournalReader(directory).batches(first_seq, last_seq) for e in b.events]
+
+
+def crash(writer: JournalWriter) -> None:
+    """Let go of everything as a killed process would: no seal, no truncation, the spare left behind."""
+    if writer._spare._thread is not None:
+        writer._spare._thread.join()
+    if writer._spare._fd >= 0:
+        os.close(writer._spare._fd)
+        writer._spare._fd = -1
+    os.close(writer._fd)
+    writer._fd = -1
+    writer._lock.release()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "journal"

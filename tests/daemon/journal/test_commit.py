@@ -1,0 +1,151 @@
+"""Group commit: what waits together becomes durable together."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from daemon.journal.commit import CommitThread
+from daemon.journal.disk import Disk
+from daemon.journal.reader import JournalReader
+from tests.daemon.journal.conftest import open_small, read_prices, trades
+
+
+class Heard:
+    """Collects what the commit thread tells."""
+
+    def __init__(self):
+        self.batches, self.failures = [], []
+        self.event = threading.Event()
+
+    def durable(self, batch):
+        self.batches.append(batch)
+        self.event.set()
+
+    def failed(self, reason):
+        self.failures.append(reason)
+        self.event.set()
+
+
+def start(folder, heard, *, linger_s=0.02, disk=None, **options):
+    writer = open_small(folder, **({"disk": disk} if disk else {}))
+    return CommitThread(writer, on_durable=heard.durable, on_failure=heard.failed, linger_s=linger_s, **options)
+
+
+def test_what_is_told_durable_is_on_disk_and_in_order(folder):
+    heard = Heard()
+    commit = start(folder, heard)
+    for n in range(1, 1001):
+        assert commit.submit(trades(n, 1), urgent=n % 50 == 0) == n
+    commit.close()
+    assert [e.price for b in heard.batches for e in b.events] == list(range(1, 1001))
+    assert commit.durable_seq == 1000
+    assert commit.pending == 0
+    assert read_prices(folder) == list(range(1, 1001))
+
+
+def test_an_urgent_event_does_not_linger_and_takes_the_ticks_along(folder):
+    heard = Heard()
+    commit = start(folder, heard, linger_s=30.0)
+    commit.submit(trades(1, 3), urgent=False)
+    assert not heard.event.wait(0.2)
+    commit.submit(trades(4, 1), urgent=True)
+    assert heard.event.wait(5)
+    assert [b.first_seq for b in heard.batches] == [1]
+    assert len(heard.batches[0].events) == 4
+    commit.close()
+
+
+def test_ticks_alone_share_a_frame_within_the_linger(folder):
+    heard = Heard()
+    commit = start(folder, heard, linger_s=0.3)
+    for n in range(1, 6):
+        commit.submit(trades(n, 1), urgent=False)
+        time.sleep(0.01)
+    assert heard.event.wait(5)
+    commit.close()
+    assert len(heard.batches) == 1
+
+
+def test_a_full_frame_does_not_wait_for_the_linger(folder):
+    heard = Heard()
+    commit = start(folder, heard, linger_s=30.0, max_frame_events=10)
+    commit.submit(trades(1, 10), urgent=False)
+    assert heard.event.wait(5)
+    commit.close()
+
+
+def test_an_input_and_its_decisions_share_a_frame(folder):
+    class Slow(Disk):
+        def sync(self, fd):
+            time.sleep(0.02)
+            super().sync(fd)
+
+    heard = Heard()
+    commit = start(folder, heard, disk=Slow(), max_frame_events=8)
+    first_seqs = [commit.submit(trades(1 + n * 5, 5), urgent=True) for n in range(20)]
+    commit.close()
+    frames = list(JournalReader(folder).batches())
+    for first_seq in first_seqs:
+        holders = [f for f in frames if f.first_seq <= first_seq and first_seq + 4 <= f.last_seq]
+        assert len(holders) == 1
+
+
+def test_a_failed_sync_is_told_once_and_nothing_after_it_is_durable(folder):
+    class Failing(Disk):
+        armed = False
+
+        def sync(self, fd):
+            if self.armed:
+                raise OSError(5, "Input/output error")
+            super().sync(fd)
+
+    disk, heard = Failing(), Heard()
+    commit = start(folder, heard, disk=disk)
+    commit.submit(trades(1, 1), urgent=True)
+    assert heard.event.wait(5)
+    heard.event.clear()
+    disk.armed = True
+    commit.submit(trades(2, 1), urgent=True)
+    assert heard.event.wait(5)
+    assert commit.durable_seq == 1
+    assert len(heard.failures) == 1
+    assert "Input/output error" in commit.failed
+    commit.submit(trades(3, 1), urgent=True)
+    commit.close()
+    assert commit.durable_seq == 1
+
+
+def test_an_idle_journal_certifies_its_last_frame_once(folder, monkeypatch):
+    monkeypatch.setattr("daemon.journal.commit.MARK_AFTER_S", 0.05)
+    heard = Heard()
+    commit = start(folder, heard)
+    commit.submit(trades(1, 1), urgent=True)
+    assert heard.event.wait(5)
+    frames = commit._writer._frames
+    time.sleep(0.4)
+    assert commit._writer._frames == frames + 1
+    commit.close()
+
+
+def test_closing_reports_a_disk_that_hangs(folder):
+    released = threading.Event()
+
+    class Hanging(Disk):
+        hang = False
+
+        def sync(self, fd):
+            if self.hang:
+                released.wait(20)
+            super().sync(fd)
+
+    disk, heard = Hanging(), Heard()
+    commit = start(folder, heard, disk=disk)
+    disk.hang = True
+    commit.submit(trades(1, 1), urgent=True)
+    with pytest.raises(Exception, match="hanging"):
+        commit.close(timeout_s=0.2)
+    released.set()
+    commit.close()
