@@ -1,0 +1,168 @@
+"""Reads every byte of a journal and tells each thing that is not as it must be; changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from daemon.journal.errors import JournalCorruptError
+from daemon.journal.segment import SegmentName, SegmentReader, list_segments, read_seal
+from schemas.codec import CODEC, CodecError
+from schemas.errors import TapedError
+from schemas.frame import FrameError, FrameType
+
+_HASH_BYTES = 4 << 20
+
+
+@dataclass(slots=True)
+class Verification:
+    """What was found.
+
+    `problems` are damages, each with its place; `torn_bytes_at` is where an unsealed last segment
+    ends in bytes that were never acknowledged, which is no damage.
+    """
+
+    journal_id: str = ""
+    segments: int = 0
+    sealed: int = 0
+    frames: int = 0
+    events: int = 0
+    bytes: int = 0
+    first_seq: int = 0
+    last_seq: int = 0
+    torn_bytes_at: str | None = None
+    records: Counter[type] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def types(self) -> dict[str, int]:
+        """Events by the name of their record, in order of name."""
+        return dict(sorted((record.__name__, count) for record, count in self.records.items()))
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is damaged."""
+        return not self.problems
+
+
+@dataclass(slots=True)
+class _End:
+    """How a segment ended, for the next one to follow."""
+
+    sha256: bytes
+    crc: int
+    next_seq: int
+    journal: bytes
+
+
+def verify(directory: Path, advance: Callable[[int], None] | None = None) -> Verification:
+    """Check every header, frame, chain link, event, seal and hash of a journal folder.
+
+    Args:
+        directory: the folder with the segments.
+        advance: called with the number of bytes that were checked since the last call.
+
+    Raises:
+        JournalError: the folder cannot be read.
+    """
+    found = Verification()
+    try:
+        segments = list_segments(directory)
+    except JournalCorruptError as error:
+        found.problems.append(error.message)
+        return found
+    if not segments:
+        found.problems.append(f"{directory}: no segment here")
+        return found
+    found.first_seq = segments[0].first_seq
+    end: _End | None = None
+    for name in segments:
+        try:
+            end = _verify_segment(name, end, found, last=name is segments[-1], advance=advance)
+        except TapedError as error:
+            found.problems.append(f"{name.path.name}: {error.message}")
+            end = None
+    return found
+
+
+def _verify_segment(
+    name: SegmentName,
+    before: _End | None,
+    found: Verification,
+    *,
+    last: bool,
+    advance: Callable[[int], None] | None,
+) -> _End:
+    with SegmentReader(name) as reader:
+        header = reader.header
+        found.segments += 1
+        found.journal_id = found.journal_id or header.journal.hex()
+        if before is not None:
+            follows = _End(header.previous_sha256, header.previous_crc, header.first_seq, header.journal)
+            if follows != before:
+                found.problems.append(f"{name.path.name}: does not follow the segment before")
+        try:
+            _verify_frames(reader, found, advance)
+        except FrameError as error:
+            _torn_or_damaged(reader, error, found, last=last)
+        found.last_seq = reader.next_seq - 1
+        if reader.sealed is None:
+            if not last:
+                found.problems.append(f"{name.path.name}: ends at byte {reader.offset} without a seal")
+            return _End(b"", reader.previous_crc, reader.next_seq, header.journal)
+        found.sealed += 1
+        _verify_seal(name, header.nonce, found)
+        return _End(reader.sealed.sha256, reader.previous_crc, reader.next_seq, header.journal)
+
+
+def _verify_frames(reader: SegmentReader, found: Verification, advance: Callable[[int], None] | None) -> None:
+    start = 0
+    for header, body in reader.frames():
+        found.frames += 1
+        if header.type is FrameType.DATA:
+            events = CODEC.decode(body)
+            if len(events) != header.event_count:
+                raise CodecError(
+                    f"byte {header.offset}: {len(events)} events, the header says {header.event_count}"
+                )
+            found.events += len(events)
+            found.records.update(map(type, events))
+        found.bytes += reader.offset - start
+        if advance is not None:
+            advance(reader.offset - start)
+        start = reader.offset
+
+
+def _torn_or_damaged(reader: SegmentReader, error: FrameError, found: Verification, *, last: bool) -> None:
+    later = reader.later_frame() if last else None
+    if last and later is None:
+        found.torn_bytes_at = f"{reader.name.path.name}, byte {error.offset}"
+        return
+    after = f", yet a whole frame follows at byte {later}" if later else ""
+    found.problems.append(f"{reader.name.path.name}, byte {error.offset}: {error.reason}{after}")
+
+
+def _verify_seal(name: SegmentName, nonce: bytes, found: Verification) -> None:
+    seal = read_seal(name, nonce)
+    if seal is None:
+        # A crash after the seal leaves the file at full length; recovery cuts it.
+        if name.path.stat().st_size % _HASH_BYTES:
+            found.problems.append(f"{name.path.name}: bytes stand behind the seal")
+        return
+    sha = hashlib.sha256()
+    left = seal.offset
+    with name.path.open("rb") as file:
+        while left and (data := file.read(min(left, _HASH_BYTES))):
+            sha.update(data)
+            left -= len(data)
+    if sha.digest() != seal.seal.sha256:
+        found.problems.append(
+            f"{name.path.name}: SHA-256 {sha.hexdigest()}, the seal says {seal.seal.sha256.hex()}"
+        )
+    for entry, after in pairwise(seal.seal.index):
+        if not (entry.offset < after.offset and entry.first_seq <= after.first_seq):
+            found.problems.append(f"{name.path.name}: the seal's index is not in order")

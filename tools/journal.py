@@ -1,0 +1,188 @@
+"""`taped journal stat|verify|dump`: looks into a journal, also while a daemon writes it; changes nothing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from daemon.journal.lock import holder
+from daemon.journal.reader import JournalReader
+from daemon.journal.segment import SegmentReader, list_segments, read_seal
+from daemon.journal.verify import Verification, verify
+from schemas.codec import AnyEvent, UnknownEvent
+from schemas.events import EVENT_TYPES
+from tools.output import UsageError, print_json, print_table, progress
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser of `taped`."""
+    parser = commands.add_parser("journal", help="look into a journal and check it: stat, verify, dump")
+    actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    stat = actions.add_parser("stat", help="segments, sequence numbers and bytes of a journal")
+    stat.set_defaults(run=_stat)
+    check = actions.add_parser("verify", help="read every byte and check every checksum, link and hash")
+    check.set_defaults(run=_verify)
+    dump = actions.add_parser("dump", help="print events, one a line")
+    dump.add_argument("--from", dest="first", type=int, default=1, metavar="SEQ", help="first event (1)")
+    dump.add_argument("--to", dest="last", type=int, metavar="SEQ", help="last event (the newest)")
+    dump.add_argument("--type", action="append", metavar="NAME", help="only events of this type; repeatable")
+    dump.set_defaults(run=_dump)
+    for action in (stat, check, dump):
+        action.add_argument("data", type=Path, metavar="DATA", help="data folder")
+        action.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _stat(arguments: argparse.Namespace) -> int:
+    directory: Path = arguments.data / "journal"
+    reader = JournalReader(directory)
+    rows = [_segment_row(name) for name in list_segments(directory)]
+    last_seq = reader.last_seq
+    summary = {
+        "journal_id": reader.journal_id,
+        "created_ns": reader.created_ns,
+        "first_seq": rows[0]["first_seq"],
+        "last_seq": last_seq,
+        "bytes": sum(row["bytes"] for row in rows),
+        "held_by_pid": holder(directory),
+        "segments": rows,
+    }
+    if arguments.json:
+        print_json(summary)
+        return 0
+    print(f"journal {reader.journal_id}, made {_time(reader.created_ns)}")
+    held = f"held by process {summary['held_by_pid']}" if summary["held_by_pid"] else "held by nobody"
+    print(f"events {summary['first_seq']:,} to {last_seq:,} in {len(rows)} segments, {held}")
+    columns = ["segment", "first_seq", "last_seq", "bytes", "sealed", "first_append", "last_append"]
+    print_table(columns, [[_cell(row, column) for column in columns] for row in rows])
+    return 0
+
+
+def _segment_row(name: Any) -> dict[str, Any]:
+    with SegmentReader(name) as reader:
+        seal = read_seal(name, reader.header.nonce)
+    row: dict[str, Any] = {
+        "segment": name.number,
+        "first_seq": name.first_seq,
+        "bytes": name.path.stat().st_size,
+        "sealed": seal is not None,
+        "last_seq": None,
+        "first_append_ns": None,
+        "last_append_ns": None,
+    }
+    if seal is not None:
+        row["last_seq"] = seal.seal.next_seq - 1
+        row["first_append_ns"] = seal.seal.first_append_ns or None
+        row["last_append_ns"] = seal.seal.last_append_ns or None
+    return row
+
+
+def _cell(row: dict[str, Any], column: str) -> object:
+    if column.endswith("_append"):
+        return _time(row[f"{column}_ns"])
+    value = row[column]
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    directory: Path = arguments.data / "journal"
+    total = sum(name.path.stat().st_size for name in list_segments(directory))
+    started = time.perf_counter()
+    with progress("Verifying", total=total, unit="bytes", show=not arguments.json) as advance:
+        found = verify(directory, advance)
+    seconds = time.perf_counter() - started
+    if arguments.json:
+        print_json(_verification(found, seconds))
+    else:
+        _print_verification(found, seconds)
+    return 0 if found.passed else 1
+
+
+def _verification(found: Verification, seconds: float) -> dict[str, Any]:
+    return {
+        "passed": found.passed,
+        "journal_id": found.journal_id,
+        "segments": found.segments,
+        "sealed": found.sealed,
+        "frames": found.frames,
+        "events": found.types,
+        "first_seq": found.first_seq,
+        "last_seq": found.last_seq,
+        "bytes": found.bytes,
+        "seconds": round(seconds, 3),
+        "torn_bytes_at": found.torn_bytes_at,
+        "problems": found.problems,
+    }
+
+
+def _print_verification(found: Verification, seconds: float) -> None:
+    rate = found.bytes / max(seconds, 1e-9) / 1e6
+    print(
+        f"journal {found.journal_id}: {found.events:,} events ({found.first_seq:,} to {found.last_seq:,}) in "
+        f"{found.frames:,} frames of {found.segments} segments, {found.sealed} sealed; {rate:,.0f} MB/s"
+    )
+    if found.torn_bytes_at:
+        print(
+            f"torn tail at {found.torn_bytes_at}: never acknowledged; the next start keeps a copy and cuts it"
+        )
+    for problem in found.problems:
+        print(f"DAMAGED {problem}")
+    print("passed" if found.passed else f"FAILED: {len(found.problems)} problems; restore a backup")
+
+
+def _dump(arguments: argparse.Namespace) -> int:
+    names = {record.__name__ for record in EVENT_TYPES}
+    wanted = set(arguments.type or ())
+    if wanted - names:
+        raise UsageError(
+            f"--type {', '.join(sorted(wanted - names))}: no such event",
+            hint=f"one of {', '.join(sorted(names))}",
+        )
+    for seq, event in _events(arguments):
+        name = "Unknown" if isinstance(event, UnknownEvent) else type(event).__name__
+        if wanted and name not in wanted:
+            continue
+        fields = _fields(event)
+        if arguments.json:
+            row = {"seq": seq, "type": name, **fields}
+            sys.stdout.write(msgspec.json.encode(row).decode() + "\n")
+        else:
+            text = " ".join(
+                f"{key}={value}" for key, value in fields.items() if key not in {"version", "ts_ns"}
+            )
+            sys.stdout.write(f"{seq} {_time(event.ts_ns)} {name} {text}\n")
+    return 0
+
+
+def _events(arguments: argparse.Namespace) -> Iterator[tuple[int, AnyEvent]]:
+    reader = JournalReader(arguments.data / "journal")
+    for batch in reader.batches(max(1, arguments.first), arguments.last):
+        yield from enumerate(batch.events, batch.first_seq)
+
+
+def _fields(event: AnyEvent) -> dict[str, Any]:
+    if isinstance(event, UnknownEvent):
+        return {"fields": event.fields}
+    return {key: _plain(value) for key, value in msgspec.structs.asdict(event).items()}
+
+
+def _plain(value: Any) -> Any:
+    return value.name if isinstance(value, Enum) else value
+
+
+def _time(ns: int | None) -> str | None:
+    """Return nanoseconds as ISO 8601 UTC with all nine digits, or None."""
+    if ns is None:
+        return None
+    seconds, rest = divmod(ns, 10**9)
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+    except (OverflowError, ValueError, OSError):
+        return f"{ns} ns"
