@@ -1,0 +1,1 @@
+"""Venues: where orders go and market data comes from."""

@@ -1,0 +1,252 @@
+"""Which format a file is in, and its ticks, a block at a time.
+
+Puts sources, parsers and the registry together. What becomes of the events is the caller's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from daemon.venue.feeds import binance, coinbase, kraken
+from daemon.venue.feeds.columns import PRESETS, ColumnMap, ColumnsParser, parse_mapping, preset_of
+from daemon.venue.feeds.instruments import VENUE_DEFAULTS, InstrumentDefaults, InstrumentRegistry
+from daemon.venue.feeds.lean import LeanFile, LeanParser, lean_defaults, lean_file, lean_symbol
+from daemon.venue.feeds.parsing import LineParser, Listings, MessageParser, Tally
+from daemon.venue.feeds.recordings import RawLines, SessionJson, SessionText
+from daemon.venue.feeds.sources import Source, SourceError
+from schemas.errors import TapedError
+from schemas.events import Event
+
+FORMATS = (
+    "binance-raw",
+    "binance-usdm-raw",
+    "session-binance",
+    "session-coinbase",
+    "session-kraken",
+    "lean-equity",
+    "lean-forex",
+    "lean-future",
+    "csv",
+)
+_RAW = re.compile(rb"\d{16}(\d{3})? \{")
+_SESSION = re.compile(rb"\d{9,10}\.\d+: |configuration: |\S+ <-> \d")
+_USDM_MARKS = (b'"pu":', b'"X":"', b'"e":"bookTicker"')
+_VENUE_MARKS = (
+    ("binance", (b"binance.com", b'{"stream":', b'"BINANCE"')),
+    ("coinbase", (b"coinbase.com", b'\\"channel\\":', b'"COINBASE"')),
+    ("kraken", (b"kraken.com", b'"systemStatus"', b'"KRAKEN"')),
+)
+_LEAN_MEMBER = re.compile(
+    r"(?:^|/)(\d{8})_([A-Za-z0-9.]+)_(?:(trade|quote)_tick|tick_(trade|quote))", re.IGNORECASE
+)
+
+
+class FormatError(TapedError):
+    """The format of a file cannot be told, or what it leaves open was not given."""
+
+
+class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operator says of a file; None: told from the file.
+
+    `columns` is a mapping as `parse_mapping` reads it.
+    """
+
+    format: str | None = None
+    symbol: str | None = None
+    venue: str | None = None
+    price_scale: int | None = None
+    quantity_scale: int | None = None
+    base_currency: str | None = None
+    quote_currency: str | None = None
+    multiplier: int | None = None
+    columns: str | None = None
+
+    def over(self, defaults: InstrumentDefaults) -> InstrumentDefaults:
+        """Return the defaults with what was given in their place."""
+        given = {
+            field: value
+            for field in ("price_scale", "quantity_scale", "base_currency", "quote_currency", "multiplier")
+            if (value := getattr(self, field)) is not None
+        }
+        return msgspec.structs.replace(defaults, **given)
+
+
+class TickFile:
+    """A file of recorded ticks, opened.
+
+    Args:
+        path: plain, gzip, zstd or zip.
+        registry: where symbols get their ids.
+        options: what the operator says of it.
+
+    Attributes:
+        format: one of `FORMATS`.
+        tally: what was skipped and rejected so far.
+        source: for progress: `source.position` of `source.total_bytes`.
+
+    Raises:
+        FormatError: the format cannot be told, or symbol or venue are missing.
+        SourceError: the file cannot be read.
+    """
+
+    def __init__(self, path: Path, registry: InstrumentRegistry, options: ReadOptions | None = None) -> None:
+        self.path = path
+        self.tally = Tally()
+        self._registry = registry
+        self._options = options or ReadOptions()
+        self.source = Source(path)
+        try:
+            self._member, self._head = self.source.head()
+            self.format = self._detect()
+            self._new_parser = self._parser_maker()
+            # Made once in advance: what is missing shows before the first event is written.
+            self._first = self._new_parser(self._member)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.source.__exit__()
+
+    def batches(self) -> Iterator[list[Event]]:
+        """Yield the file's events in order, some thousands at a time.
+
+        A file that is cut or damaged ends with a rejection that says so.
+        """
+        member, parser, line = self._member, self._first, 0
+        try:
+            for block in self.source.blocks(self.tally):
+                if block.member != member:
+                    member, parser = block.member, self._new_parser(block.member)
+                events: list[Event] = []
+                line = block.first_line + len(block.lines)
+                parser.parse_lines(block.lines, block.first_line, events)
+                if events:
+                    yield events
+        except SourceError as error:
+            self.tally.reject(line, error.message, member)
+
+    def _detect(self) -> str:
+        if self._options.format is not None:
+            if self._options.format not in FORMATS:
+                raise FormatError(f"format {self._options.format!r}", hint=f"known: {', '.join(FORMATS)}")
+            return self._options.format
+        if self._options.columns is not None:
+            return "csv"
+        lean = lean_file(str(self.path.absolute()))
+        if lean is not None:
+            lean_defaults(lean, multiplier=self._options.multiplier)
+            return f"lean-{lean.asset}"
+        first = next((line for line in self._head if line.strip()), b"")
+        text = b"\n".join(self._head)
+        if _RAW.match(first):
+            return "binance-usdm-raw" if any(mark in text for mark in _USDM_MARKS) else "binance-raw"
+        if first.startswith(b'{"t":"header"') or _SESSION.match(first):
+            for venue, marks in _VENUE_MARKS:
+                if any(mark in text for mark in marks):
+                    return f"session-{venue}"
+        if preset_of(first) is not None:
+            return "csv"
+        raise FormatError(
+            f"{self.path}: its format cannot be told from its name and first lines",
+            hint=f"give --format (known: {', '.join(FORMATS)}) or, for CSV, --columns",
+        )
+
+    def _parser_maker(self) -> Callable[[str], LineParser]:
+        if self.format == "csv":
+            return self._csv_parser
+        if self.format.startswith("lean-"):
+            file = self._lean_file()
+            lean = self._listings(
+                self._options.venue or file.market, lean_defaults(file, multiplier=self._options.multiplier)
+            )
+            return lambda member: LeanParser(
+                file,
+                lean,
+                self._options.symbol or lean_symbol(file, member),
+                self.tally,
+                member,
+            )
+        messages = self._message_parser()
+        outer = RawLines if self.format.endswith("-raw") else self._session()
+        return lambda member: outer(messages, self.tally, member)
+
+    def _session(self) -> type[SessionText | SessionJson]:
+        first = next((line for line in self._head if line.strip()), b"")
+        return SessionJson if first.startswith(b"{") else SessionText
+
+    def _message_parser(self) -> MessageParser:
+        kind = self.format.removesuffix("-raw").removeprefix("session-")
+        venue = self._options.venue or kind
+        defaults = self._options.over(VENUE_DEFAULTS[kind])
+        symbol = self._options.symbol
+        if kind == coinbase.VENUE:
+            return coinbase.CoinbaseParser(
+                self._registry, self.tally, venue=venue, defaults=defaults, symbol=symbol
+            )
+        if kind == kraken.VENUE:
+            return kraken.KrakenParser(
+                self._registry, self.tally, venue=venue, defaults=defaults, symbol=symbol
+            )
+        return binance.BinanceParser(
+            self._registry,
+            self.tally,
+            venue=venue,
+            futures=kind == binance.USDM,
+            defaults=defaults,
+            symbol=symbol,
+        )
+
+    def _listings(self, venue: str, defaults: InstrumentDefaults) -> Listings:
+        return Listings(self._registry, venue, self._options.over(defaults))
+
+    def _lean_file(self) -> LeanFile:
+        found = lean_file(str(self.path.absolute()))
+        if found is not None:
+            return found
+        inside = _LEAN_MEMBER.search(self._member or self.path.name)
+        if inside is None or self._options.venue is None:
+            raise FormatError(
+                f"{self.path} lies outside LEAN's folders",
+                hint="give --venue (usa, fxcm, comex, ...) and the name YYYYMMDD_SYMBOL_tick_KIND.csv inside",
+            )
+        try:
+            day = datetime.strptime(inside[1], "%Y%m%d").date()  # noqa: DTZ007 - a calendar day of the exchange
+        except ValueError:
+            raise FormatError(f"{self.path}: {inside[1]} in the name inside is not a day") from None
+        kind = (inside[3] or inside[4]).lower()
+        return LeanFile(
+            self.format.removeprefix("lean-"), self._options.venue, "tick", inside[2].lower(), day, kind
+        )
+
+    def _csv_parser(self, member: str) -> LineParser:
+        mapping = self._csv_mapping()
+        venue = self._options.venue or mapping.venue
+        if not venue:
+            raise FormatError(
+                f"{self.path}: nothing says which venue these ticks are of", hint="give --venue"
+            )
+        symbol = self._options.symbol
+        listings = self._listings(venue, VENUE_DEFAULTS.get(venue, InstrumentDefaults()))
+        return ColumnsParser(mapping, listings, self.tally, symbol=symbol, source=member)
+
+    def _csv_mapping(self) -> ColumnMap:
+        if self._options.columns is not None:
+            return parse_mapping(self._options.columns)
+        preset = preset_of(self._head[0]) if self._head else None
+        if preset is None:
+            raise FormatError(f"{self.path}: a CSV header that is not known", hint="give --columns")
+        return PRESETS[preset][1]
