@@ -1,0 +1,76 @@
+"""`taped bench`: measures this machine, each figure beside a raw limit or a peer in the same run.
+
+Machines are noisy and differ; the ratios are what to compare. Nothing outside 127.0.0.1 is touched,
+every run is bounded in time, and the scratch folder is removed at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+from tools.bench.report import Result, machine, print_results
+from tools.output import print_json
+
+
+class Suite(NamedTuple):
+    """A group of figures, and the module whose `measure` takes them."""
+
+    module: str
+    help: str
+
+
+SUITES = {
+    "journal": Suite("tools.bench.journal", "durable events a second, beside a bare loop and SQLite"),
+    "pipeline": Suite("tools.bench.pipeline", "Binance messages to durable, decided and projected"),
+    "replay": Suite("tools.bench.replay", "a strategy over a recorded journal"),
+    "api": Suite("tools.bench.api", "HTTP latency while 20,000 events/s are ingested"),
+    "memory": Suite("tools.bench.memory", "resident memory of the demo after a minute"),
+}
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser of `taped`."""
+    parser = commands.add_parser(
+        "bench", help="measure this machine: journal, pipeline, replay, api", description=__doc__
+    )
+    lines = "; ".join(f"{name}: {suite.help}" for name, suite in SUITES.items())
+    parser.add_argument("suite", choices=[*SUITES, "all"], help=lines)
+    parser.add_argument(
+        "--scratch",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="where test files go: the disk to measure (.)",
+    )
+    parser.add_argument(
+        "--market-data",
+        type=Path,
+        metavar="DIR",
+        help="recorded Binance files; generated messages without it",
+    )
+    parser.add_argument("--quick", action="store_true", help="a tenth of the time, for a first look")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure and print."""
+    names: Sequence[str] = list(SUITES) if arguments.suite == "all" else [arguments.suite]
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="taped-bench-", dir=arguments.scratch) as folder:
+        for name in names:
+            measure: Callable[..., list[Result]] = import_module(SUITES[name].module).measure
+            scratch = Path(folder) / name
+            scratch.mkdir()
+            found = measure(scratch, market_data=arguments.market_data, quick=arguments.quick)
+            results += found
+            if not arguments.json:
+                print_results(found)
+    if arguments.json:
+        print_json({"machine": machine(arguments.scratch), "results": results})
+    return 0

@@ -1,0 +1,106 @@
+"""Latency of the API over one connection while a daemon ingests 20,000 events a second."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from schemas.errors import TapedError
+from tools.bench.process import Running, demo
+from tools.bench.report import Result, percentile
+
+RATE = 20_000
+_ORDER = {"instrument": "BTC-USDT", "side": "buy", "type": "limit", "quantity": "0.001", "price": "100"}
+
+
+class _Connection:
+    """One kept-alive HTTP/1.1 connection: no more work per request than a send and a receive."""
+
+    def __init__(self, running: Running) -> None:
+        token = (running.data / "admin.token").read_text(encoding="ascii").strip()
+        self._head = f"Host: {running.host}:{running.port}\r\nAuthorization: Bearer {token}\r\n"
+        self._socket = socket.create_connection((running.host, running.port), timeout=10)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def request(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """Send a request; return status and JSON."""
+        content = b"" if body is None else msgspec.json.encode(body)
+        head = f"{method} {path} HTTP/1.1\r\n{self._head}Content-Length: {len(content)}\r\n"
+        if content:
+            head += "Content-Type: application/json\r\n"
+        self._socket.sendall(head.encode() + b"\r\n" + content)
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += self._receive()
+        answer, _, content = data.partition(b"\r\n\r\n")
+        length = int(answer.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+        while len(content) < length:
+            content += self._receive()
+        return int(answer.split()[1]), msgspec.json.decode(content)
+
+    def _receive(self) -> bytes:
+        data = self._socket.recv(65_536)
+        if not data:
+            raise TapedError("the daemon closed the connection")
+        return data
+
+    def close(self) -> None:
+        """Close it."""
+        self._socket.close()
+
+
+def measure(scratch: Path, *, market_data: Path | None, quick: bool) -> list[Result]:
+    """Return `api.get_p95_ms` and `api.order_p95_ms`, in milliseconds."""
+    del market_data
+    count = 100 if quick else 1000
+    with demo(scratch / "data", "--rate", str(RATE)) as running:
+        time.sleep(3)
+        connection = _Connection(running)
+        try:
+            before, started = _durable_seq(connection), time.perf_counter()
+            gets = _timed(lambda _: connection.request("GET", "/api/v1/positions"), count)
+            orders = _timed(lambda n: _order(connection, n), count)
+            rate = (_durable_seq(connection) - before) / (time.perf_counter() - started)
+        finally:
+            connection.close()
+    return [
+        _latency("api.get_p95_ms", gets, rate),
+        _latency("api.order_p95_ms", orders, rate),
+    ]
+
+
+def _durable_seq(connection: _Connection) -> int:
+    _, status = connection.request("GET", "/api/v1/status")
+    return int(status["durable_seq"])
+
+
+def _order(connection: _Connection, number: int) -> None:
+    status, answer = connection.request("POST", "/api/v1/orders", {**_ORDER, "client_id": f"bench-{number}"})
+    if status != 201:  # noqa: PLR2004
+        raise TapedError(f"an order was answered {status}: {answer}")
+
+
+def _timed(call: Callable[[int], object], count: int) -> list[float]:
+    """Call `count` times, 10 ms apart, and return how many milliseconds each took."""
+    taken = []
+    for number in range(count):
+        started = time.perf_counter()
+        call(number)
+        taken.append((time.perf_counter() - started) * 1000)
+        time.sleep(0.01)
+    return taken
+
+
+def _latency(name: str, taken: list[float], rate: float) -> Result:
+    detail = {
+        "p50_ms": percentile(taken, 50),
+        "p99_ms": percentile(taken, 99),
+        "max_ms": max(taken),
+        "ingested_per_s": rate,
+    }
+    return Result(name=name, unit="ms", value=percentile(taken, 95), detail=detail)

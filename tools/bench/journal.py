@@ -1,0 +1,97 @@
+"""Durable events a second: the journal beside a bare loop over the same bytes, and beside SQLite."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+
+from daemon.journal.disk import DISK
+from daemon.journal.writer import JournalWriter
+from schemas.codec import CODEC
+from schemas.events import Trade
+from schemas.frame import PAGE
+from tools.bench.report import Result, in_turn
+from tools.bench.samples import trades
+
+BATCH = 256
+_SEGMENT_BYTES = 64 << 20
+_INSERT = "INSERT INTO ticks VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_TABLE = """
+CREATE TABLE ticks (seq INTEGER PRIMARY KEY, ts_ns INTEGER, received_ns INTEGER, instrument_id INTEGER,
+                    price INTEGER, quantity INTEGER, aggressor INTEGER, trade_id INTEGER)
+"""
+
+
+def measure(scratch: Path, *, market_data: Path | None, quick: bool) -> list[Result]:
+    """Return `journal.batch_256`; the competitors take turns within each round."""
+    del market_data
+    batch = trades(BATCH)
+    batches = 200 if quick else 2000
+    with JournalWriter.open(scratch / "journal", segment_bytes=_SEGMENT_BYTES) as writer:
+        competitors: dict[str, Callable[[], float]] = {
+            "journal": lambda: _rate(lambda: writer.append(batch), batches),
+            "bare_loop": _bare_loop(scratch / "bare", batch, batches),
+            "sqlite_full": _sqlite_full(scratch / "sqlite.db", batch, batches),
+        }
+        rates = in_turn(competitors, rounds=5)
+    journal = rates.pop("journal")
+    return [
+        Result(
+            name="journal.batch_256",
+            unit="events/s",
+            value=journal,
+            ratios={name: journal / rate for name, rate in rates.items()},
+            detail=rates,
+        )
+    ]
+
+
+def _rate(step: Callable[[], object], batches: int) -> float:
+    started = time.perf_counter()
+    for _ in range(batches):
+        step()
+    return batches * BATCH / (time.perf_counter() - started)
+
+
+def _bare_loop(path: Path, batch: list[Trade], batches: int) -> Callable[[], float]:
+    """Pack the same events, write whole pages into zero-filled space, sync: no header, no checksum."""
+    fd = DISK.create(path)
+    DISK.fill(fd, _SEGMENT_BYTES)
+    at = 0
+
+    def step() -> None:
+        nonlocal at
+        body = CODEC.encode(batch)
+        total = -(-len(body) // PAGE) * PAGE
+        if at + total > _SEGMENT_BYTES:
+            at = 0
+        os.pwritev(fd, [body, bytes(total - len(body))], at)
+        os.fdatasync(fd)
+        at += total
+
+    return lambda: _rate(step, batches)
+
+
+def _sqlite_full(path: Path, batch: list[Trade], batches: int) -> Callable[[], float]:
+    """Insert the same events as rows, one transaction a batch, WAL with synchronous=FULL."""
+    connection = apsw.Connection(str(path))
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", "full")
+    connection.execute(_TABLE)
+    seq = 0
+
+    def step() -> None:
+        nonlocal seq
+        rows = [
+            (n, e.ts_ns, e.received_ns, e.instrument_id, e.price, e.quantity, int(e.aggressor), e.trade_id)
+            for n, e in enumerate(batch, seq + 1)
+        ]
+        seq += len(batch)
+        with connection:
+            connection.executemany(_INSERT, rows)
+
+    return lambda: _rate(step, batches)
