@@ -1,0 +1,1 @@
+"""HTTP and WebSocket edge of the daemon: what people and programs see and may ask for."""

@@ -1,0 +1,128 @@
+"""The web application: routes, and the one layer around all of them. Knows HTTP, decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from aiohttp import web
+
+from daemon.api.access import Access
+from daemon.api.live import Live
+from daemon.api.metrics import Metrics
+from daemon.api.orders import Orders
+from daemon.api.ports import ApiSettings, Engine, Projection
+from daemon.api.problems import Problem, from_http_exception, problem_response
+from daemon.api.reads import Reads
+from daemon.api.routes import Routes
+from daemon.api.security import HEADERS, Guard
+from daemon.readmodel.queries import ReadModelQueries
+from schemas.errors import TapedError
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_ERROR = 400
+
+
+class ApiError(TapedError):
+    """The API cannot be served."""
+
+
+def create_app(
+    engine: Engine,
+    queries: ReadModelQueries,
+    access: Access,
+    *,
+    projection: Projection,
+    settings: ApiSettings,
+) -> web.Application:
+    """Return the application; all of it runs on the loop that serves it."""
+    metrics = Metrics(engine, projection, settings)
+    reads = Reads(queries, engine.core)
+    live = Live(engine, projection, reads, metrics, settings=settings)
+    app = web.Application(
+        middlewares=[_edge(Guard(access, settings), metrics)], client_max_size=settings.max_body_bytes
+    )
+    Routes(engine, projection, reads, Orders(engine, reads), metrics, live, settings=settings).add_to(app.router)
+
+    async def feed(_app: web.Application) -> AsyncIterator[None]:
+        # The metrics count a batch first; the WebSocket asks them what was in it.
+        ends = [engine.subscribe(metrics.on_batch), engine.subscribe(live.on_batch)]
+        updates = asyncio.create_task(live.run(), name="websocket updates")
+        yield
+        updates.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await updates
+        for end in ends:
+            end()
+
+    async def say_goodbye(_app: web.Application) -> None:
+        await live.close()
+
+    app.cleanup_ctx.append(feed)
+    app.on_shutdown.append(say_goodbye)
+    return app
+
+
+async def serve(app: web.Application, settings: ApiSettings) -> tuple[web.AppRunner, str]:
+    """Listen; return the runner, whose `cleanup` ends it, and the URL with the port that was bound.
+
+    Raises:
+        ApiError: the address cannot be bound.
+    """
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    site = web.TCPSite(runner, settings.host, settings.port, backlog=128)
+    try:
+        await site.start()
+    except OSError as error:
+        await runner.cleanup()
+        raise ApiError(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}",
+            hint="is another taped running? Else choose another api.port (0 takes any free one)",
+        ) from error
+    port = runner.addresses[0][1]
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return runner, f"http://{host}:{port}"
+
+
+def _edge(guard: Guard, metrics: Metrics) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    @web.middleware
+    async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = time.perf_counter()
+        response = await _answer(request, handler, guard)
+        if isinstance(response, web.WebSocketResponse):
+            return response
+        response.headers.update(HEADERS)
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource is not None else "unmatched"
+        method = request.method if resource is not None else "ANY"
+        metrics.on_request(method, route, response.status, time.perf_counter() - started)
+        return response
+
+    return edge
+
+
+async def _answer(request: web.Request, handler: Handler, guard: Guard) -> web.StreamResponse:
+    try:
+        guard.check(request)
+        return await handler(request)
+    except Problem as problem:
+        return problem_response(problem, instance=request.path)
+    except web.HTTPException as error:
+        if error.status < _ERROR:
+            raise
+        return problem_response(from_http_exception(error), instance=request.path)
+    except TapedError as error:
+        log.warning("%s %s: %s", request.method, request.path, error)
+        problem = Problem(503, "a part of taped cannot answer now; see /health", headers={"Retry-After": "5"})
+        return problem_response(problem, instance=request.path)
+    except Exception:  # The border of a request: whatever it is, the client gets no traceback.
+        log.exception("%s %s failed", request.method, request.path)
+        problem = Problem(500, "taped failed on this request; its log has the details")
+        return problem_response(problem, instance=request.path)

@@ -1,0 +1,59 @@
+"""Whether the daemon is well, and if not, why; asked by /health, /metrics and the dashboard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from daemon.api.ports import ApiSettings, Engine, Projection
+
+
+class HealthStatus(StrEnum):
+    """How well the daemon is; a failed one takes no orders."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """One look at the daemon; `lag` is how many durable events the read model does not show yet."""
+
+    status: HealthStatus
+    reasons: list[str]
+    durable_seq: int
+    applied_seq: int
+    lag: int
+
+    def document(self) -> dict[str, Any]:
+        """Return it as /health answers."""
+        return {
+            "status": self.status.value,
+            "reasons": self.reasons,
+            "durable_seq": self.durable_seq,
+            "applied_seq": self.applied_seq,
+            "lag": self.lag,
+        }
+
+
+def look(engine: Engine, projection: Projection, settings: ApiSettings) -> Health:
+    """Judge the daemon now; touches memory only."""
+    durable, applied = engine.durable_seq, projection.applied_seq
+    lag = max(0, durable - applied)
+    reasons = []
+    status = HealthStatus.OK
+    if lag > settings.lag_events:
+        reasons.append(f"the read model is {lag} events behind, more than {settings.lag_events}")
+    if projection.failed is not None:
+        reasons.append(f"the read model stands still: {projection.failed}")
+    if reasons:
+        status = HealthStatus.DEGRADED
+    if engine.stopping:
+        reasons.append("taped is stopping")
+        status = HealthStatus.DEGRADED
+    if engine.failed is not None:
+        reasons.insert(0, f"the journal stopped: {engine.failed}")
+        status = HealthStatus.FAILED
+    return Health(status, reasons, durable, applied, lag)

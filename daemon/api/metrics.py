@@ -1,0 +1,110 @@
+"""Figures for Prometheus: counted a batch at a time, made into text only when somebody asks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+
+from daemon.api.health import HealthStatus, look
+from daemon.api.ports import ApiSettings, Engine, Projection
+from daemon.journal.reader import Batch
+from daemon.trading.orders import OrderStatus
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_NS = 1e9
+
+
+class Metrics:
+    """The daemon's figures, in a registry of their own.
+
+    Attributes:
+        batch_types: how many events of each record the last durable batch held.
+        websockets: clients connected now.
+        websockets_dropped: clients dropped because they read too slowly.
+    """
+
+    def __init__(self, engine: Engine, projection: Projection, settings: ApiSettings) -> None:
+        self._engine = engine
+        self._projection = projection
+        self._settings = settings
+        self._events: Counter[type] = Counter()
+        self._requests: dict[tuple[str, str, int], Histogram] = {}
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+        self._seconds = Histogram(
+            "taped_http_request_seconds",
+            "Time from a request's headers to its answer",
+            ("method", "route", "status"),
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self.batch_types: Counter[type] = Counter()
+        self.websockets = 0
+        self.websockets_dropped = 0
+
+    def on_batch(self, batch: Batch) -> None:
+        """Count a durable batch: some 30 ns an event, at C speed."""
+        self.batch_types = counts = Counter(map(type, batch.events))
+        self._events.update(counts)
+
+    def on_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Note how long a request took; `route` is the pattern, never the path that was asked for."""
+        key = (method, route, status)
+        series = self._requests.get(key)
+        if series is None:
+            series = self._requests[key] = self._seconds.labels(method, route, str(status))
+        series.observe(seconds)
+
+    def text(self) -> bytes:
+        """Return everything in the text format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what is read from the daemon at the moment of asking."""
+        engine = self._engine
+        health = look(engine, self._projection, self._settings)
+        yield InfoMetricFamily("taped_build", "Version of this daemon", {"version": version("taped")})
+        events = CounterMetricFamily("taped_events", "Durable events by type since the start", labels=["type"])
+        for record, count in self._events.items():
+            events.add_metric([record.__name__], count)
+        yield events
+        yield CounterMetricFamily(
+            "taped_journal_written_bytes", "Bytes written to the journal since the start", engine.bytes_written
+        )
+        yield from _gauges(
+            ("taped_durable_seq", "Last event that is written and synced", health.durable_seq),
+            ("taped_applied_seq", "Last event that the read model shows", health.applied_seq),
+            ("taped_readmodel_lag_events", "Durable events the read model does not show yet", health.lag),
+            ("taped_journal_pending_events", "Events that wait for the disk", engine.pending),
+            ("taped_journal_sync_seconds", "Write and sync of the last frame", engine.sync_ns / _NS),
+            ("taped_websocket_clients", "WebSocket clients connected", self.websockets),
+        )
+        yield CounterMetricFamily(
+            "taped_websocket_dropped", "WebSocket clients that read too slowly", self.websockets_dropped
+        )
+        states = GaugeMetricFamily("taped_health", "1 for the present state of health", labels=["status"])
+        for status in HealthStatus:
+            states.add_metric([status.value], float(status is health.status))
+        yield states
+        yield self._orders()
+
+    def _orders(self) -> Metric:
+        # Working orders are few and bounded; closed ones are told by taped_events_total.
+        counts = Counter(order.status for order in self._engine.core.orders.working.values())
+        family = GaugeMetricFamily("taped_orders", "Orders at the venue by status", labels=["status"])
+        for status in OrderStatus:
+            if status.is_working:
+                family.add_metric([status.name.lower()], counts[status])
+        return family
+
+
+def _gauges(*rows: tuple[str, str, float]) -> Iterator[Metric]:
+    for name, documentation, value in rows:
+        yield GaugeMetricFamily(name, documentation, value)

@@ -1,0 +1,297 @@
+"""Orders over HTTP: strict requests in, durable events behind, the same client id gives the same order."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any, Literal
+
+import msgspec
+from aiohttp import web
+
+from daemon.api import views
+from daemon.api.access import Identity
+from daemon.api.decimals import to_scaled
+from daemon.api.ports import Engine
+from daemon.api.problems import Problem, unavailable
+from daemon.api.reads import Reads
+from daemon.engine import EngineStoppedError
+from daemon.journal.errors import JournalPoisonedError
+from daemon.journal.reader import Batch
+from daemon.trading.orders import Order, OrderStatus
+from schemas.events import (
+    CancelRequested,
+    Event,
+    InstrumentDefined,
+    OrderDenied,
+    OrderRequested,
+    OrderSubmitted,
+    OrderType,
+    Side,
+    TimeInForce,
+)
+
+Decimal = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,19}(\.[0-9]{1,18})?$", max_length=38)]
+ClientId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$", max_length=64)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=128)]
+Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class OrderRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /api/v1/orders; `instrument` is a symbol or an instrument_id."""
+
+    instrument: Name | Id
+    venue: Name | None = None
+    side: Literal["buy", "sell"]
+    type: Literal["market", "limit"]
+    quantity: Decimal
+    price: Decimal | None = None
+    time_in_force: Literal["gtc", "ioc", "fok"] = "gtc"
+    post_only: bool = False
+    reduce_only: bool = False
+    client_id: ClientId | None = None
+    tag: Text = ""
+
+
+_decoder = msgspec.json.Decoder(OrderRequest)
+_SAME = (
+    "instrument_id",
+    "side",
+    "order_type",
+    "quantity",
+    "price",
+    "time_in_force",
+    "post_only",
+    "reduce_only",
+    "tag",
+)
+
+
+class Orders:
+    """Submits and cancels; whatever is refused before the core sees it leaves no trace in the journal."""
+
+    def __init__(self, engine: Engine, reads: Reads) -> None:
+        self._engine = engine
+        self._reads = reads
+
+    async def submit(self, body: bytes, identity: Identity) -> tuple[int, dict[str, Any]]:
+        """Place an order; return the HTTP status and the order once it is durable.
+
+        201 for a new order, 200 for one this client id placed before, 422 when a rule denied it (the
+        order is recorded all the same, and the same client id will get the same answer).
+
+        Raises:
+            Problem: the request is malformed or clashes with a former one, or the daemon takes none.
+        """
+        self._refuse_when_down()
+        asked = _parse(body)
+        request = self._to_event(asked, identity)
+        # No await between this look-up and the core's: of two posts at once the second finds the first.
+        if request.client_id is not None:
+            former = await self._former(request)
+            if former is not None:
+                return (422 if former["status"] == "denied" else 200), former
+        batch = await self._execute([request])
+        document = _record(batch.first_seq, request, self._defined(request.instrument_id), _decision(batch))
+        return (422 if document["status"] == "denied" else 201), document
+
+    async def cancel(self, order_id: int, identity: Identity) -> dict[str, Any]:
+        """Ask for an order's end; returns once the wish is durable, before the venue has answered.
+
+        Raises:
+            Problem: no such order, it is over already, or the daemon takes no commands.
+        """
+        self._refuse_when_down()
+        order = self._engine.core.orders.get(order_id)
+        if order is None and self._reads.order(order_id) is None:
+            raise Problem(404, f"there is no order {order_id}", code="no-such-order")
+        if order is None or order.status.is_terminal:
+            raise Problem(409, f"order {order_id} is over", code="order-over")
+        source = f"operator:{identity.name}"
+        await self._execute([CancelRequested(ts_ns=time.time_ns(), order_id=order_id, source=source)])
+        return {"order_id": order_id, "status": "pending_cancel"}
+
+    async def find(self, order_id: int) -> dict[str, Any] | None:
+        """Return an order; one that is durable but not projected yet is told from the core."""
+        document = self._reads.order(order_id)
+        if document is not None or order_id > self._engine.durable_seq:
+            return document
+        order = self._engine.core.orders.get(order_id)
+        return None if order is None else self._from_core(order)
+
+    async def _former(self, request: OrderRequested) -> dict[str, Any] | None:
+        assert request.client_id is not None
+        order = self._engine.core.order_by_client_id(request.client_id)
+        if order is None:
+            document = self._reads.order_by_client_id(request.client_id)
+            if document is None:
+                return None
+            # The core keeps the last 50,000 closed orders; older ones are compared as they were shown.
+            now = _record(0, request, self._defined(request.instrument_id), None)
+            same = all(now[name] == document[name] for name in ("side", "type", "quantity", "price", "symbol"))
+        else:
+            same = all(getattr(order.request, name) == getattr(request, name) for name in _SAME)
+            document = None
+        if not same:
+            raise Problem(
+                409,
+                f"client id {request.client_id} was used for another order",
+                code="client-id-reused",
+                extra={"order_id": order.order_id if order else document["order_id"] if document else None},
+            )
+        if order is None:
+            return document
+        # A decision stands right behind its request, so both are durable with the number after it.
+        await self._durable(min(order.order_id + 1, self._engine.next_seq - 1))
+        return self._reads.order(order.order_id) or self._from_core(order)
+
+    def _from_core(self, order: Order) -> dict[str, Any]:
+        decision: Event | None
+        if order.status is OrderStatus.DENIED:
+            decision = OrderDenied(
+                ts_ns=order.updated_ns, order_id=order.order_id, rule=order.rule, reason=order.reason
+            )
+        else:
+            decision = OrderSubmitted(
+                ts_ns=order.request.ts_ns,
+                order_id=order.order_id,
+                client_order_id=order.client_order_id,
+                venue=order.venue,
+            )
+        return _record(order.order_id, order.request, self._defined(order.request.instrument_id), decision)
+
+    def _defined(self, instrument_id: int) -> InstrumentDefined | None:
+        return self._engine.core.instruments.get(instrument_id)
+
+    def _refuse_when_down(self) -> None:
+        if self._engine.failed is not None:
+            raise unavailable("the journal stopped, no order can be made durable; see /health")
+        if self._engine.stopping:
+            raise unavailable("taped is stopping")
+
+    async def _execute(self, inputs: list[Event]) -> Batch:
+        try:
+            return await self._engine.execute(inputs)
+        except JournalPoisonedError:
+            raise _not_known() from None
+        except EngineStoppedError as error:
+            raise unavailable(error.message) from None
+
+    async def _durable(self, seq: int) -> None:
+        try:
+            await self._engine.durable(seq)
+        except JournalPoisonedError:
+            raise _not_known() from None
+
+    def _to_event(self, asked: OrderRequest, identity: Identity) -> OrderRequested:
+        defined = self._instrument(asked)
+        if (asked.price is None) != (asked.type == "market"):
+            detail = "a limit order needs a price" if asked.type == "limit" else "a market order has no price"
+            raise Problem(422, detail, code="price", extra={"field": "price"})
+        quantity = to_scaled(asked.quantity, defined.quantity_scale, field="quantity", step=defined.lot_size)
+        price = None
+        if asked.price is not None:
+            price = to_scaled(asked.price, defined.price_scale, field="price", step=defined.tick_size)
+        for field, value in (("quantity", quantity), ("price", price)):
+            if value == 0:
+                raise Problem(422, f"{field} must be above zero", code="not-positive", extra={"field": field})
+        return OrderRequested(
+            ts_ns=time.time_ns(),
+            instrument_id=defined.instrument_id,
+            side=Side.BUY if asked.side == "buy" else Side.SELL,
+            order_type=OrderType[asked.type.upper()],
+            quantity=quantity,
+            price=price,
+            time_in_force=TimeInForce[asked.time_in_force.upper()],
+            post_only=asked.post_only,
+            reduce_only=asked.reduce_only,
+            source=f"operator:{identity.name}",
+            client_id=asked.client_id,
+            tag=asked.tag,
+        )
+
+    def _instrument(self, asked: OrderRequest) -> InstrumentDefined:
+        return find_instrument(self._engine, str(asked.instrument), asked.venue, status=422)
+
+
+def find_instrument(
+    engine: Engine, name: str, venue: str | None = None, *, status: int = 404
+) -> InstrumentDefined:
+    """Return the instrument of that id or symbol.
+
+    Raises:
+        Problem: there is none, or more than one.
+    """
+    instruments = engine.core.instruments
+    if name.isascii() and name.isdigit() and len(name) < 20:  # noqa: PLR2004  # digits of 64 bits
+        found = [each for each in (instruments.get(int(name)),) if each is not None]
+    else:
+        found = []
+    found = found or [each for each in instruments.values() if each.symbol == name]
+    found = [each for each in found if venue is None or each.venue == venue]
+    if len(found) == 1:
+        return found[0]
+    where = f" at {venue}" if venue else ""
+    if not found:
+        detail = f"instrument {name}{where} is not known; see /api/v1/instruments"
+        raise Problem(status, detail, code="no-such-instrument")
+    venues = sorted(each.venue for each in found)
+    raise Problem(
+        422, f"{name} is traded at {', '.join(venues)}; say which", code="venue", extra={"venues": venues}
+    )
+
+
+def _parse(body: bytes) -> OrderRequest:
+    try:
+        return _decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise Problem(422, str(error), code="invalid-order") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Problem(400, f"the body is not JSON: {error}", code="not-json") from None
+
+
+def _decision(batch: Batch) -> Event | None:
+    for event in batch.events[1:]:
+        if isinstance(event, OrderDenied | OrderSubmitted) and event.order_id == batch.first_seq:
+            return event
+    return None
+
+
+def _record(
+    order_id: int, request: OrderRequested, defined: InstrumentDefined | None, decision: Event | None
+) -> dict[str, Any]:
+    """Return the order as it stood when it was decided upon; what the venue did since is not in it."""
+    denied = decision if isinstance(decision, OrderDenied) else None
+    submitted = decision if isinstance(decision, OrderSubmitted) else None
+    row = {
+        **{name: getattr(request, name) for name in request.__struct_fields__},
+        "order_id": order_id,
+        "client_order_id": submitted.client_order_id if submitted else None,
+        "venue": submitted.venue if submitted else None,
+        "status": "denied" if denied else "submitted" if submitted else "requested",
+        "filled_quantity": 0,
+        "filled_value": 0,
+        "rule": denied.rule if denied else None,
+        "reason": denied.reason if denied else None,
+        "requested_ns": request.ts_ns,
+        "updated_ns": decision.ts_ns if decision else request.ts_ns,
+    }
+    return views.order(row, defined)
+
+
+def _not_known() -> Problem:
+    return unavailable(
+        "the journal failed while this was written: whether it was kept shows after the restart;"
+        " post it again then, with the same client_id"
+    )
+
+
+async def read_json_body(request: web.Request) -> bytes:
+    """Return the body of a request that says it is JSON.
+
+    Raises:
+        Problem: 415 for another content type.
+    """
+    if request.content_type != "application/json":
+        raise Problem(415, "the body must be application/json", code="media-type")
+    return await request.read()

@@ -1,0 +1,100 @@
+"""What the API needs from the rest of the daemon, as protocols; it owns no state of trading itself."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from daemon.journal.reader import Batch
+from daemon.trading.core import Core
+from schemas.events import Event
+
+class Engine(Protocol):
+    """The part of the engine that the API uses, on the loop's thread."""
+
+    @property
+    def core(self) -> Core:
+        """State of trading: instruments and orders are looked up here, never changed."""
+
+    @property
+    def journal_id(self) -> str:
+        """Identity of the journal, 32 hexadecimal digits."""
+
+    @property
+    def next_seq(self) -> int:
+        """The number the next event gets."""
+
+    @property
+    def durable_seq(self) -> int:
+        """The last event that is written and synced."""
+
+    @property
+    def pending(self) -> int:
+        """Events that wait for the disk."""
+
+    @property
+    def sync_ns(self) -> int:
+        """How long the last frame's write and sync took."""
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes the journal wrote since the start."""
+
+    @property
+    def stopping(self) -> bool:
+        """No order is taken any more."""
+
+    @property
+    def failed(self) -> str | None:
+        """Why the journal is poisoned, or None."""
+
+    async def execute(self, inputs: list[Event]) -> Batch:
+        """Run urgent inputs; resolves when they and the decisions are durable."""
+
+    async def durable(self, seq: int) -> None:
+        """Return once everything up to `seq` is durable."""
+
+    def subscribe(self, callback: Callable[[Batch], None]) -> Callable[[], None]:
+        """Call back for every durable batch, on the loop; returns what ends it."""
+
+
+class Projection(Protocol):
+    """How far the read model has come."""
+
+    @property
+    def applied_seq(self) -> int:
+        """The last event that the read model shows."""
+
+    @property
+    def failed(self) -> str | None:
+        """Why the read model stands still, or None."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiSettings:
+    """How the API listens and what it bounds.
+
+    `update_seconds` is the pace of WebSocket updates; a client that is `websocket_queue` updates behind
+    is dropped. `lag_events` is how far the read model may trail before `/health` says degraded.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    allowed_hosts: Sequence[str] = ()
+    max_body_bytes: int = 64 * 1024
+    max_websockets: int = 32
+    websocket_queue: int = 8
+    update_seconds: float = 0.2
+    lag_events: int = 50_000
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can connect; then reading needs no token."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
