@@ -1,0 +1,192 @@
+"""What the core answers to an event once the state has taken it: the only place that makes decisions.
+
+Strategies ask for orders; whether they leave, and what operators and venues hear back, stands here.
+Answers are drafts put into the core's queue; they move no state themselves.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Protocol
+
+from daemon.trading.books import Book
+from daemon.trading.commands import CommandError, SetTradingState, StartStrategy, StopStrategy, parse
+from daemon.trading.order_table import OrderTable
+from daemon.trading.orders import Order
+from daemon.trading.portfolio import Account, Position
+from daemon.trading.risk import refusal
+from daemon.trading.runners import MAX_STRATEGIES, Draft, Runners, cancel_draft
+from daemon.trading.strategy import StrategyError, check_parameters
+from schemas.errors import TapedError
+from schemas.events import (
+    CancelRequested,
+    Event,
+    InstrumentDefined,
+    NotificationQueued,
+    OperatorCommand,
+    OrderDenied,
+    OrderRequested,
+    OrderSubmitted,
+    ReconciliationFound,
+    ReplaceRequested,
+    Severity,
+    StrategyStarted,
+    StrategyStopped,
+    TradingState,
+    TradingStateChanged,
+)
+
+JOURNAL_ID_IN_ORDER_ID = 8
+
+
+class View(Protocol):
+    """What answers are made from; the core is one."""
+
+    journal_id: str
+    venue: str
+    books: dict[int, Book]
+    orders: OrderTable
+    trading_state: TradingState
+    taker_fee_ppm: int
+    strategies: Runners
+
+    @property
+    def positions(self) -> dict[int, Position]: ...  # noqa: D102
+    @property
+    def account(self) -> Account: ...  # noqa: D102
+    def find_instrument(self, symbol: str, venue: str | None = None) -> InstrumentDefined | None: ...  # noqa: D102
+
+
+class Answers:
+    """Makes the core's decisions.
+
+    Attributes:
+        effects: numbered events that must be sent to the venue once they are durable.
+    """
+
+    def __init__(self, view: View, pending: deque[Draft]) -> None:
+        self._view = view
+        self._pending = pending
+        self.effects: list[tuple[int, Event]] = []
+        self._answers: dict[type, Callable[[int, Any], None]] = {
+            OrderRequested: self._order,
+            OrderSubmitted: self._submitted,
+            CancelRequested: self._cancel,
+            ReplaceRequested: self._replace,
+            StrategyStopped: self._stopped,
+            OperatorCommand: self._command,
+            ReconciliationFound: self._reconciliation,
+        }
+
+    def answer(self, seq: int, event: Event) -> None:
+        """Queue what must follow an event that has been applied."""
+        make = self._answers.get(type(event))
+        if make is not None:
+            make(seq, event)
+
+    def fault(self, error: TapedError) -> None:
+        """Queue the halt that follows an event which contradicts our books."""
+        self._notify(Severity.ERROR, "an event contradicts our books; trading is halted", str(error))
+        if self._view.trading_state != TradingState.HALTED:
+            self._set_state(TradingState.HALTED, reason=str(error), source="core")
+
+    def settle(self, undecided: Mapping[int, Order], broken: Mapping[str, str]) -> None:
+        """Queue the ends of what the journal's last frame left open."""
+        reason = "the daemon ended before it was decided"
+        for order_id in undecided:
+            self._pending.append(partial(OrderDenied, order_id=order_id, rule="INTERRUPTED", reason=reason))
+        for strategy_id, why in broken.items():
+            self._pending.append(partial(StrategyStopped, strategy_id=strategy_id, reason=why))
+
+    def _order(self, seq: int, event: OrderRequested) -> None:  # noqa: ARG002
+        # The verdict comes before whatever else is queued, so it stands right behind its request.
+        refused = refusal(self._view.orders[seq], self._view)
+        if refused is not None:
+            rule, reason = refused
+            self._pending.appendleft(partial(OrderDenied, order_id=seq, rule=rule, reason=reason))
+            return
+        client_order_id = f"{self._view.journal_id[:JOURNAL_ID_IN_ORDER_ID]}-{seq}"
+        self._pending.appendleft(
+            partial(OrderSubmitted, order_id=seq, client_order_id=client_order_id, venue=self._view.venue)
+        )
+
+    def _submitted(self, seq: int, event: OrderSubmitted) -> None:
+        self.effects.append((seq, event))
+
+    def _cancel(self, seq: int, event: CancelRequested) -> None:
+        order = self._view.orders.get(event.order_id)
+        if order is None:
+            self._refuse(f"cancel: order {event.order_id} is not known")
+        elif not order.status.is_working:
+            self._refuse(f"cancel: order {event.order_id} is {order.status.name}")
+        else:
+            self.effects.append((seq, event))
+
+    def _replace(self, seq: int, event: ReplaceRequested) -> None:  # noqa: ARG002
+        self._refuse(f"replace of order {event.order_id}: not supported; cancel it and order anew")
+
+    def _stopped(self, seq: int, event: StrategyStopped) -> None:  # noqa: ARG002
+        for order in self._view.orders.working.values():
+            if order.request.strategy_id == event.strategy_id:
+                self._pending.append(cancel_draft(order.order_id, event.strategy_id))
+
+    def _reconciliation(self, seq: int, event: ReconciliationFound) -> None:  # noqa: ARG002
+        if not event.explained:
+            self.fault(TapedError(f"the venue has {event.found}, expected {event.expected}: {event.detail}"))
+
+    def _command(self, seq: int, event: OperatorCommand) -> None:  # noqa: ARG002
+        try:
+            command = parse(event)
+            match command:
+                case SetTradingState():
+                    self._set_state(command.state, reason=command.reason, source=f"operator:{event.who}")
+                case StartStrategy():
+                    self._start(command)
+                case StopStrategy():
+                    self._stop(command, event.who)
+                case _:  # Deposits have moved the account already; the rest concerns other parts.
+                    pass
+        except TapedError as error:
+            self._refuse(str(error))
+
+    def _start(self, command: StartStrategy) -> None:
+        strategies = self._view.strategies
+        if command.strategy_id in strategies:
+            raise CommandError(f"strategy {command.strategy_id} runs already")
+        if len(strategies) >= MAX_STRATEGIES:
+            raise StrategyError(f"{MAX_STRATEGIES} strategies run already")
+        kind = strategies.kind(command.kind)
+        draft = partial(
+            StrategyStarted,
+            strategy_id=command.strategy_id,
+            kind=command.kind,
+            parameters=check_parameters(kind, command.parameters),
+            instrument_ids=[self._instrument_id(symbol) for symbol in command.instruments],
+        )
+        strategies.prepare(draft(ts_ns=0))  # Refused here and not when it is recorded.
+        self._pending.append(draft)
+
+    def _stop(self, command: StopStrategy, who: str) -> None:
+        if command.strategy_id not in self._view.strategies:
+            raise CommandError(f"strategy {command.strategy_id} does not run")
+        self._pending.append(
+            partial(StrategyStopped, strategy_id=command.strategy_id, reason=f"stopped by {who}")
+        )
+
+    def _instrument_id(self, text: str) -> int:
+        symbol, _, venue = text.partition("@")
+        instrument = self._view.find_instrument(symbol, venue or None)
+        if instrument is None:
+            raise CommandError(f"there is no instrument {text[:100]!r}")
+        return instrument.instrument_id
+
+    def _set_state(self, state: TradingState, *, reason: str, source: str) -> None:
+        self._pending.append(partial(TradingStateChanged, state=state, reason=reason, source=source))
+
+    def _refuse(self, why: str) -> None:
+        self._notify(Severity.WARNING, "a request changed nothing", why)
+
+    def _notify(self, severity: Severity, subject: str, body: str) -> None:
+        self._pending.append(partial(NotificationQueued, severity=severity, subject=subject, body=body))

@@ -1,0 +1,119 @@
+"""Operator commands as typed records; refuses what it does not understand, and changes nothing itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from daemon.trading.money import MONEY_SCALE, MoneyError, scaled
+from schemas.errors import TapedError
+from schemas.events import OperatorCommand, Scalar, TradingState
+
+MAX_TEXT = 200
+MAX_INSTRUMENTS = 1_000
+_PARAMETER = "param."
+_NOT_OURS = frozenset({"import.start", "import.end"})
+_STATES = {
+    "trading.halt": TradingState.HALTED,
+    "trading.resume": TradingState.ACTIVE,
+    "trading.reduce": TradingState.REDUCING,
+}
+
+
+class CommandError(TapedError):
+    """The core cannot carry out this command; it changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """Money paid in; `amount` is money at 18 decimals, above zero."""
+
+    currency: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartStrategy:
+    """Run a strategy; `instruments` are symbols, or `SYMBOL@VENUE` where a symbol stands twice."""
+
+    strategy_id: str
+    kind: str
+    instruments: tuple[str, ...]
+    parameters: dict[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class StopStrategy:
+    """Stop a strategy and cancel its orders."""
+
+    strategy_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetTradingState:
+    """Allow, restrict or halt trading."""
+
+    state: TradingState
+    reason: str
+
+
+Command = Deposit | StartStrategy | StopStrategy | SetTradingState
+
+
+def parse(event: OperatorCommand) -> Command | None:
+    """Return what the operator wants; None for commands that concern other parts.
+
+    Raises:
+        CommandError: unknown command, or an argument is missing or malformed.
+    """
+    name = event.command
+    if name in _NOT_OURS:
+        return None
+    if name == "account.deposit":
+        return _deposit(event)
+    if name == "strategy.start":
+        return _start(event)
+    if name == "strategy.stop":
+        return StopStrategy(_text(event, "strategy_id"))
+    if name in _STATES:
+        return SetTradingState(_STATES[name], _text(event, "reason"))
+    raise CommandError(f"{name[:MAX_TEXT]!r} is no command")
+
+
+def _text(event: OperatorCommand, name: str) -> str:
+    value = event.arguments.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT:
+        raise CommandError(f"{event.command}: {name} must be a text of 1 to {MAX_TEXT} characters")
+    return value
+
+
+def _deposit(event: OperatorCommand) -> Deposit:
+    currency = _text(event, "currency")
+    try:
+        amount = scaled(_text(event, "amount"), MONEY_SCALE)
+    except MoneyError as error:
+        raise CommandError(f"{event.command}: amount: {error.message}") from error
+    if amount <= 0:
+        raise CommandError(f"{event.command}: amount must be above zero")
+    return Deposit(currency, amount)
+
+
+def _start(event: OperatorCommand) -> StartStrategy:
+    symbols = event.arguments.get("instruments")
+    if not isinstance(symbols, list) or not 0 < len(symbols) <= MAX_INSTRUMENTS:
+        raise CommandError(f"{event.command}: instruments must be a list of 1 to {MAX_INSTRUMENTS} symbols")
+    names = tuple(symbol for symbol in symbols if isinstance(symbol, str))
+    if len(names) != len(symbols) or len(set(names)) != len(names):
+        raise CommandError(f"{event.command}: instruments must be texts, each once")
+    parameters: dict[str, Scalar] = {}
+    for name, value in event.arguments.items():
+        if not name.startswith(_PARAMETER):
+            continue
+        if isinstance(value, list):
+            raise CommandError(f"{event.command}: {name} must be a single value")
+        parameters[name.removeprefix(_PARAMETER)] = value
+    return StartStrategy(
+        _text(event, "strategy_id"),
+        _text(event, "kind"),
+        names,
+        parameters,
+    )

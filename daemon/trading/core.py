@@ -1,0 +1,389 @@
+"""The pure core: takes numbered events, keeps the books, answers with decisions. No clock, no I/O.
+
+An input moves the state, then the decisions it caused are numbered right behind it and move the
+state in turn. `run` does both; `replay` takes inputs and recorded decisions alike and makes none.
+Both go through the same loop and the same appliers, so a replayed core equals one that never
+stopped. The core's "now" is the `ts_ns` of the input it answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import length_hint
+from typing import Any
+
+import msgspec
+
+from daemon.trading.answers import Answers
+from daemon.trading.books import Book
+from daemon.trading.commands import CommandError, Deposit, parse
+from daemon.trading.money import fee_money
+from daemon.trading.order_table import OrderTable
+from daemon.trading.orders import Order
+from daemon.trading.portfolio import Account, Portfolio, Position
+from daemon.trading.runners import Runners
+from daemon.trading.strategies import STRATEGIES
+from daemon.trading.strategy import Strategy
+from schemas.codec import AnyEvent
+from schemas.errors import TapedError
+from schemas.events import (
+    Bar,
+    CancelRequested,
+    ClockTicked,
+    DaemonStarted,
+    Event,
+    InstrumentDefined,
+    OperatorCommand,
+    OrderAccepted,
+    OrderCanceled,
+    OrderDenied,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderRequested,
+    OrderSubmitted,
+    OrderUnknown,
+    Quote,
+    ReconciliationFound,
+    ReplaceRequested,
+    StrategyStarted,
+    StrategyStopped,
+    Trade,
+    TradingState,
+    TradingStateChanged,
+    is_decision,
+)
+
+TAKER_FEE_SETTING = "taker_fee_ppm"
+"""Key of `DaemonStarted.settings` that the cash rule takes the fee from."""
+
+
+class InstrumentError(TapedError):
+    """An instrument cannot be told from another, or cannot change as it should."""
+
+
+class Core:
+    """State of trading after the events up to `next_seq - 1`.
+
+    Args:
+        journal_id: hex text of the journal's uuid; its start makes client order ids.
+        next_seq: number of the next event.
+        venue: where orders are submitted to.
+        kinds: strategy classes by kind.
+    """
+
+    def __init__(
+        self,
+        journal_id: str,
+        next_seq: int = 1,
+        *,
+        venue: str = "paper",
+        kinds: Mapping[str, type[Strategy]] = STRATEGIES,
+    ) -> None:
+        self.journal_id = journal_id
+        self.next_seq = next_seq
+        self.venue = venue
+        self.instruments: dict[int, InstrumentDefined] = {}
+        self.books: dict[int, Book] = {}
+        self.orders = OrderTable()
+        self.portfolio = Portfolio()
+        self.trading_state = TradingState.ACTIVE
+        self.taker_fee_ppm = 0
+        self.strategies = Runners(kinds, self.books)
+        self._pending = self.strategies.pending
+        self._answers = Answers(self, self._pending)
+        self._appliers: dict[type, Callable[[int, Any], None]] = {
+            InstrumentDefined: self._define,
+            Bar: self._bar,
+            OrderRequested: self._requested,
+            OrderDenied: self._decided,
+            OrderSubmitted: self._decided,
+            OrderAccepted: self._reported,
+            OrderRejected: self._reported,
+            OrderFilled: self._filled,
+            OrderCanceled: self._reported,
+            OrderExpired: self._reported,
+            OrderUnknown: self._reported,
+            CancelRequested: self._cancel_requested,
+            ReplaceRequested: self._nothing,
+            ReconciliationFound: self._nothing,
+            TradingStateChanged: self._state_changed,
+            StrategyStarted: self._strategy_started,
+            StrategyStopped: self._strategy_stopped,
+            OperatorCommand: self._commanded,
+            DaemonStarted: self._daemon_started,
+            ClockTicked: self._ticked,
+        }
+
+    @property
+    def account(self) -> Account:
+        """Cash, deposits and fees by currency."""
+        return self.portfolio.account
+
+    @property
+    def positions(self) -> dict[int, Position]:
+        """Positions by instrument id, flat ones with a past included."""
+        return self.portfolio.positions
+
+    def find_instrument(self, symbol: str, venue: str | None = None) -> InstrumentDefined | None:
+        """Return the instrument of that symbol, or None.
+
+        Raises:
+            InstrumentError: several venues have it and none was named.
+        """
+        found = [
+            instrument
+            for instrument in self.instruments.values()
+            if instrument.symbol == symbol and venue in (None, instrument.venue)
+        ]
+        if len(found) > 1:
+            venues = ", ".join(instrument.venue for instrument in found)
+            raise InstrumentError(f"{symbol} is on {venues}", hint="name the venue")
+        return found[0] if found else None
+
+    def order_by_client_id(self, client_id: str) -> Order | None:
+        """Return the first order that was requested under the caller's own id."""
+        return self.orders.by_client_id(client_id)
+
+    def equity(self) -> dict[str, int]:
+        """Return cash plus positions at their marks, by currency, as money."""
+        marks = {}
+        for instrument_id, position in self.positions.items():
+            price = self.books[instrument_id].mark(position.quantity)
+            if price is not None:
+                marks[instrument_id] = price
+        return self.portfolio.equity(self.instruments, marks)
+
+    def run(self, inputs: Sequence[Event]) -> tuple[list[Event], list[tuple[int, Event]]]:
+        """Take inputs; return them with the decisions right behind each, and what must be sent.
+
+        The first returned event has the number `next_seq` had before the call. Effects are
+        `OrderSubmitted` and `CancelRequested` of working orders with their numbers; they may leave
+        once all returned events are durable.
+        """
+        events = iter(inputs)
+        merged: list[Event] = []
+        done = 0
+        while decisions := self.advance(events):
+            taken = len(inputs) - length_hint(events)
+            merged += inputs[done:taken]
+            merged += decisions
+            done = taken
+        effects = self.take_effects()
+        if not done:
+            return (inputs if isinstance(inputs, list) else list(inputs)), effects
+        merged += inputs[done:]
+        return merged, effects
+
+    def advance(self, inputs: Iterator[Event]) -> list[Event]:
+        """Take inputs up to and with the first that causes decisions; return these, or none at the end.
+
+        Args:
+            inputs: iterator over a list or tuple, whose length hint is exact.
+        """
+        undecided, broken = self.orders.undecided, self.strategies.broken
+        if (undecided or broken) and not self._pending:
+            # Only after a replay whose end lost decisions: nothing of them has ever left the process.
+            self._answers.settle(undecided, broken)
+        return self._consume(inputs, replaying=False)
+
+    def take_effects(self) -> list[tuple[int, Event]]:
+        """Return what must be sent since the last call."""
+        effects = self._answers.effects
+        self._answers.effects = []
+        return effects
+
+    def replay(self, first_seq: int, events: Sequence[AnyEvent]) -> None:
+        """Take recorded inputs and decisions; strategies run, but what they ask for is dropped.
+
+        Raises:
+            ValueError: the events do not follow those taken before.
+        """
+        if first_seq != self.next_seq:
+            raise ValueError(f"replay from {first_seq}, expected {self.next_seq}")
+        self._consume(iter(events), replaying=True)
+
+    def _consume(self, events: Iterator[Any], *, replaying: bool) -> list[Event]:  # noqa: C901, PLR0912
+        # The hot loop: numbers are worked out from the iterator only where somebody needs them.
+        # A trade nobody listens to costs 0.06 us, one for a moving-average cross 0.25 us.
+        books, pending, strategies, applier_of = (
+            self.books,
+            self._pending,
+            self.strategies,
+            self._appliers.get,
+        )
+        end = self.next_seq + length_hint(events)
+        for event in events:
+            kind = type(event)
+            if kind is Trade:
+                book = books.get(event.instrument_id)
+                if book is None:
+                    continue
+                book.trade = event
+                for on_trade, strategy_id in book.trade_hooks:
+                    try:
+                        on_trade(event)
+                    except Exception as error:  # noqa: BLE001  # A strategy may raise anything.
+                        strategies.fail(strategy_id, error)
+            elif kind is Quote:
+                book = books.get(event.instrument_id)
+                if book is None:
+                    continue
+                if event.bid_price is not None:
+                    book.bid = event
+                if event.ask_price is not None:
+                    book.ask = event
+                for on_quote, strategy_id in book.quote_hooks:
+                    try:
+                        on_quote(event)
+                    except Exception as error:  # noqa: BLE001  # A strategy may raise anything.
+                        strategies.fail(strategy_id, error)
+            else:
+                applier = applier_of(kind)
+                if applier is None:
+                    continue
+                self._take(end - length_hint(events) - 1, event, applier, replaying=replaying)
+            if pending:
+                if replaying:
+                    pending.clear()
+                else:
+                    self.next_seq = end - length_hint(events)
+                    return self._decide(event.ts_ns)
+        self.next_seq = end
+        return []
+
+    def _take(self, seq: int, event: Event, applier: Callable[[int, Any], None], *, replaying: bool) -> None:
+        self.strategies.deaf = replaying and is_decision(event)
+        try:
+            applier(seq, event)
+        except TapedError as error:
+            self._answers.fault(error)
+        else:
+            if not replaying:
+                self._answers.answer(seq, event)
+        self.strategies.deaf = False
+
+    def _decide(self, now_ns: int) -> list[Event]:
+        decisions: list[Event] = []
+        pending = self._pending
+        self.strategies.deaf = True
+        while pending:
+            event = pending.popleft()(ts_ns=now_ns)
+            seq = self.next_seq
+            self.next_seq = seq + 1
+            decisions.append(event)
+            applier = self._appliers.get(type(event))
+            if applier is not None:
+                applier(seq, event)
+                self._answers.answer(seq, event)
+        self.strategies.deaf = False
+        return decisions
+
+    def _nothing(self, seq: int, event: Event) -> None:
+        """Leave the state alone; the event has an answer only."""
+
+    def _define(self, seq: int, event: InstrumentDefined) -> None:  # noqa: ARG002
+        instrument_id = event.instrument_id
+        book = self.books.get(instrument_id)
+        if book is None:
+            self.books[instrument_id] = Book(event)
+        elif _terms(book.instrument) != _terms(event):
+            if self._in_use(instrument_id):
+                raise InstrumentError(
+                    f"{event.symbol}: scales, multiplier or currency changed while it is traded"
+                )
+            book.forget_market()
+        self.books[instrument_id].instrument = self.instruments[instrument_id] = event
+
+    def _in_use(self, instrument_id: int) -> bool:
+        return (
+            instrument_id in self.positions
+            or self.strategies.uses(instrument_id)
+            or any(order.request.instrument_id == instrument_id for order in self.orders.working.values())
+        )
+
+    def _bar(self, seq: int, event: Bar) -> None:  # noqa: ARG002
+        book = self.books.get(event.instrument_id)
+        if book is not None:
+            for on_bar, strategy_id in book.bar_hooks:
+                self.strategies.call(strategy_id, on_bar, event)
+
+    def _requested(self, seq: int, event: OrderRequested) -> None:
+        self.orders.open(seq, event)
+
+    def _decided(self, seq: int, event: OrderDenied | OrderSubmitted) -> None:  # noqa: ARG002
+        order, _ = self.orders.apply(event.order_id, event)
+        self.strategies.decided(order)
+
+    def _reported(self, seq: int, event: Any) -> None:  # noqa: ARG002
+        order, counted = self.orders.apply(event.order_id, event)
+        if counted:
+            self.strategies.told(event, order)
+
+    def _filled(self, seq: int, event: OrderFilled) -> None:  # noqa: ARG002
+        fee_money(event.fee, event.fee_scale)  # Refused before anything has changed.
+        order, counted = self.orders.apply(event.order_id, event)
+        if counted:
+            self.portfolio.apply_fill(event, self.instruments[event.instrument_id])
+            self.strategies.told(event, order)
+
+    def _cancel_requested(self, seq: int, event: CancelRequested) -> None:  # noqa: ARG002
+        order = self.orders.get(event.order_id)
+        if order is not None and order.status.is_working:
+            self.orders.apply(event.order_id, event)
+
+    def _state_changed(self, seq: int, event: TradingStateChanged) -> None:  # noqa: ARG002
+        self.trading_state = event.state
+
+    def _strategy_started(self, seq: int, event: StrategyStarted) -> None:
+        self.strategies.start(seq, event)
+
+    def _strategy_stopped(self, seq: int, event: StrategyStopped) -> None:  # noqa: ARG002
+        self.strategies.remove(event.strategy_id)
+
+    def _commanded(self, seq: int, event: OperatorCommand) -> None:  # noqa: ARG002
+        try:
+            command = parse(event)
+        except CommandError:
+            return  # The answer says so.
+        if isinstance(command, Deposit):
+            self.account.deposit(command.currency, command.amount)
+
+    def _daemon_started(self, seq: int, event: DaemonStarted) -> None:  # noqa: ARG002
+        fee = event.settings.get(TAKER_FEE_SETTING)
+        self.taker_fee_ppm = fee if type(fee) is int else 0
+
+    def _ticked(self, seq: int, event: ClockTicked) -> None:  # noqa: ARG002
+        self.strategies.tick(event)
+
+    def state(self) -> dict[str, Any]:
+        """Return everything the core knows as plain exact values, for comparison."""
+        return {
+            "next_seq": self.next_seq,
+            "trading_state": self.trading_state.name,
+            "taker_fee_ppm": self.taker_fee_ppm,
+            "instruments": msgspec.to_builtins(list(self.instruments.values())),
+            "books": {
+                instrument_id: msgspec.to_builtins([book.trade, book.bid, book.ask])
+                for instrument_id, book in self.books.items()
+            },
+            "orders": self.orders.state(),
+            "working": list(self.orders.working),
+            "positions": {
+                instrument_id: (position.quantity, position.cost_basis, position.realised)
+                for instrument_id, position in self.positions.items()
+            },
+            "cash": dict(self.account.cash),
+            "deposits": dict(self.account.deposits),
+            "fees": dict(self.account.fees),
+            "strategies": {strategy_id: runner.state() for strategy_id, runner in self.strategies.items()},
+        }
+
+
+def _terms(instrument: InstrumentDefined) -> tuple[int, int, int, str]:
+    return (
+        instrument.price_scale,
+        instrument.quantity_scale,
+        instrument.multiplier,
+        instrument.quote_currency,
+    )

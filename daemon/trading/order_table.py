@@ -1,0 +1,110 @@
+"""All orders the core remembers: by id, by the caller's id, and those that still work. Bounded.
+
+Orders that are over are kept for questions and for refusing a client id twice, the last
+`MAX_CLOSED_ORDERS` of them; which ones is a pure function of the events.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from daemon.trading.orders import Order, OrderStateError, OrderStatus
+from schemas.events import Event, OrderRequested
+
+MAX_CLOSED_ORDERS = 50_000
+MAX_WORKING_ORDERS = 1_000
+
+
+class OrderTable(Mapping[int, Order]):
+    """Orders by id, in the order of their requests."""
+
+    def __init__(self) -> None:
+        self._orders: dict[int, Order] = {}
+        self._by_client_id: dict[str, Order] = {}
+        self._closed: deque[int] = deque()
+        self.undecided: dict[int, Order] = {}
+        self.working: dict[int, Order] = {}
+
+    def __getitem__(self, order_id: int) -> Order:
+        return self._orders[order_id]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._orders)
+
+    def __len__(self) -> int:
+        return len(self._orders)
+
+    def by_client_id(self, client_id: str) -> Order | None:
+        """Return the first order that was requested under this id."""
+        return self._by_client_id.get(client_id)
+
+    def open(self, order_id: int, request: OrderRequested) -> Order:
+        """Take in a request."""
+        order = Order(order_id, request, updated_ns=request.ts_ns)
+        self._orders[order_id] = self.undecided[order_id] = order
+        if request.client_id is not None:
+            self._by_client_id.setdefault(request.client_id, order)
+        return order
+
+    def apply(self, order_id: int, event: Event) -> tuple[Order, bool]:
+        """Pass an event to its order; return the order and whether the event counted.
+
+        Raises:
+            OrderStateError: no such order, or the event is illegal in its state.
+        """
+        order = self._orders.get(order_id)
+        if order is None:
+            raise OrderStateError(f"{type(event).__name__} of order {order_id}, which is not known")
+        counted = order.apply(event)
+        if counted:
+            self._file(order)
+        return order, counted
+
+    def _file(self, order: Order) -> None:
+        order_id, status = order.order_id, order.status
+        self.undecided.pop(order_id, None)
+        if status.is_working:
+            self.working[order_id] = order
+            return
+        self.working.pop(order_id, None)
+        self._closed.append(order_id)
+        if len(self._closed) > MAX_CLOSED_ORDERS:
+            self._forget(self._closed.popleft())
+
+    def _forget(self, order_id: int) -> None:
+        order = self._orders.pop(order_id)
+        client_id = order.request.client_id
+        if client_id is not None and self._by_client_id.get(client_id) is order:
+            del self._by_client_id[client_id]
+
+    def working_quantity(self, instrument_id: int, side: int) -> int:
+        """Return the unfilled quantity that works on one side of an instrument."""
+        return sum(
+            order.remaining
+            for order in self.working.values()
+            if order.request.instrument_id == instrument_id and order.request.side == side
+        )
+
+    def state(self) -> dict[int, dict[str, Any]]:
+        """Return every order as plain values."""
+        return {order_id: _plain(order) for order_id, order in self._orders.items()}
+
+
+def _plain(order: Order) -> dict[str, Any]:
+    return {
+        "request": msgspec.to_builtins(order.request),
+        "status": OrderStatus(order.status).name,
+        "client_order_id": order.client_order_id,
+        "venue": order.venue,
+        "venue_order_id": order.venue_order_id,
+        "filled_quantity": order.filled_quantity,
+        "filled_value": order.filled_value,
+        "trade_ids": sorted(order.trade_ids),
+        "rule": order.rule,
+        "reason": order.reason,
+        "updated_ns": order.updated_ns,
+    }

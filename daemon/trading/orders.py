@@ -1,0 +1,191 @@
+"""One order and its state machine; refuses every step the table below does not name.
+
+Nothing here decides or sends: events say what happened, the order follows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from schemas.errors import TapedError
+from schemas.events import (
+    CancelRequested,
+    Event,
+    OrderAccepted,
+    OrderCanceled,
+    OrderDenied,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderRequested,
+    OrderSubmitted,
+    OrderUnknown,
+)
+
+
+class OrderStateError(TapedError):
+    """An event does not fit the state of its order, or there is no such order."""
+
+
+class OrderStatus(IntEnum):
+    """Where an order stands; from DENIED on it is over."""
+
+    REQUESTED = 1
+    SUBMITTED = 2
+    ACCEPTED = 3
+    PARTIALLY_FILLED = 4
+    PENDING_CANCEL = 5
+    UNKNOWN = 6
+    DENIED = 7
+    REJECTED = 8
+    FILLED = 9
+    CANCELED = 10
+    EXPIRED = 11
+
+    @property
+    def is_terminal(self) -> bool:
+        """No event can change the order any more."""
+        return self >= OrderStatus.DENIED
+
+    @property
+    def is_working(self) -> bool:
+        """The venue may have it: submitted and not over."""
+        return OrderStatus.SUBMITTED <= self <= OrderStatus.UNKNOWN
+
+
+_S = OrderStatus
+
+# A fill that completes the order leads to FILLED instead. States that are absent are terminal.
+# fmt: off
+TRANSITIONS: dict[OrderStatus, dict[type[Event], OrderStatus]] = {
+    _S.REQUESTED: {
+        OrderDenied:     _S.DENIED,
+        OrderSubmitted:  _S.SUBMITTED,
+    },
+    _S.SUBMITTED: {
+        OrderAccepted:   _S.ACCEPTED,
+        OrderRejected:   _S.REJECTED,
+        OrderFilled:     _S.PARTIALLY_FILLED,
+        CancelRequested: _S.PENDING_CANCEL,
+        OrderCanceled:   _S.CANCELED,
+        OrderExpired:    _S.EXPIRED,
+        OrderUnknown:    _S.UNKNOWN,
+    },
+    _S.ACCEPTED: {
+        OrderAccepted:   _S.ACCEPTED,
+        OrderFilled:     _S.PARTIALLY_FILLED,
+        CancelRequested: _S.PENDING_CANCEL,
+        OrderCanceled:   _S.CANCELED,
+        OrderExpired:    _S.EXPIRED,
+        OrderUnknown:    _S.UNKNOWN,
+    },
+    _S.PARTIALLY_FILLED: {
+        OrderAccepted:   _S.PARTIALLY_FILLED,
+        OrderFilled:     _S.PARTIALLY_FILLED,
+        CancelRequested: _S.PENDING_CANCEL,
+        OrderCanceled:   _S.CANCELED,
+        OrderExpired:    _S.EXPIRED,
+        OrderUnknown:    _S.UNKNOWN,
+    },
+    _S.PENDING_CANCEL: {
+        OrderAccepted:   _S.PENDING_CANCEL,
+        OrderRejected:   _S.REJECTED,
+        OrderFilled:     _S.PENDING_CANCEL,
+        CancelRequested: _S.PENDING_CANCEL,
+        OrderCanceled:   _S.CANCELED,
+        OrderExpired:    _S.EXPIRED,
+        OrderUnknown:    _S.UNKNOWN,
+    },
+    _S.UNKNOWN: {
+        OrderAccepted:   _S.ACCEPTED,
+        OrderRejected:   _S.REJECTED,
+        OrderFilled:     _S.PARTIALLY_FILLED,
+        CancelRequested: _S.UNKNOWN,
+        OrderCanceled:   _S.CANCELED,
+        OrderExpired:    _S.EXPIRED,
+        OrderUnknown:    _S.UNKNOWN,
+    },
+}
+# fmt: on
+
+
+@dataclass(slots=True)
+class Order:
+    """An order as its events have left it; can be made again from stored fields.
+
+    `filled_value` is the sum of price times quantity over the fills, in the instrument's scaled
+    units, so the average price is `filled_value / filled_quantity` exactly. `trade_ids` are the
+    venue's ids of the fills that counted. `reason` is that of the last denial, rejection, cancel,
+    expiry or doubt.
+    """
+
+    order_id: int
+    request: OrderRequested
+    status: OrderStatus = OrderStatus.REQUESTED
+    client_order_id: str = ""
+    venue: str = ""
+    venue_order_id: str = ""
+    filled_quantity: int = 0
+    filled_value: int = 0
+    trade_ids: set[str] = field(default_factory=set)
+    rule: str = ""
+    reason: str = ""
+    updated_ns: int = 0
+
+    @property
+    def remaining(self) -> int:
+        """Quantity that is not filled."""
+        return self.request.quantity - self.filled_quantity
+
+    def apply(self, event: Event) -> bool:
+        """Take one event of this order; return whether it counted.
+
+        A fill whose venue trade id was seen before does not count, whatever the state.
+
+        Raises:
+            OrderStateError: the event is illegal now; nothing has changed.
+        """
+        if isinstance(event, OrderFilled) and event.venue_trade_id in self.trade_ids:
+            return False
+        status = TRANSITIONS.get(self.status, {}).get(type(event))
+        if status is None:
+            raise OrderStateError(
+                f"order {self.order_id} is {self.status.name}: {type(event).__name__} is illegal"
+            )
+        match event:
+            case OrderFilled():
+                self._check_fill(event)
+                self._fill(event)
+                status = _S.FILLED if self.remaining == 0 else status
+            case OrderSubmitted():
+                self.client_order_id, self.venue = event.client_order_id, event.venue
+            case OrderAccepted():
+                self.venue_order_id = event.venue_order_id
+                status = _S.PARTIALLY_FILLED if status is _S.ACCEPTED and self.filled_quantity else status
+            case OrderDenied():
+                self.rule, self.reason = event.rule, event.reason
+            case OrderRejected() if self.filled_quantity:
+                raise OrderStateError(f"order {self.order_id} has fills: a rejection is illegal")
+            case OrderRejected() | OrderCanceled() | OrderExpired() | OrderUnknown():
+                self.reason = event.reason
+            case _:  # A request for cancellation changes the status only.
+                pass
+        self.status = status
+        self.updated_ns = event.ts_ns
+        return True
+
+    def _check_fill(self, fill: OrderFilled) -> None:
+        request = self.request
+        if fill.instrument_id != request.instrument_id or fill.side != request.side:
+            raise OrderStateError(f"order {self.order_id}: a fill of another instrument or side")
+        if not 0 < fill.quantity <= self.remaining:
+            raise OrderStateError(
+                f"order {self.order_id}: fill {fill.venue_trade_id} of {fill.quantity},"
+                f" expected 1 to {self.remaining}"
+            )
+
+    def _fill(self, fill: OrderFilled) -> None:
+        self.trade_ids.add(fill.venue_trade_id)
+        self.filled_quantity += fill.quantity
+        self.filled_value += fill.price * fill.quantity

@@ -1,0 +1,188 @@
+"""What a strategy is: callbacks in, orders out. It knows neither venue nor clock nor journal.
+
+A strategy must be a pure function of its callbacks: no clock, no randomness, no iteration over
+sets, no input or output. Then the same journal always gives the same orders, and after a restart
+its state is rebuilt by calling it again with what was recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from daemon.trading.books import Book
+from daemon.trading.money import MoneyError, scaled
+from daemon.trading.orders import Order
+from schemas.errors import TapedError
+from schemas.events import (
+    Bar,
+    ClockTicked,
+    InstrumentDefined,
+    OrderFilled,
+    OrderType,
+    Quote,
+    Scalar,
+    Side,
+    TimeInForce,
+    Trade,
+)
+
+
+class StrategyError(TapedError):
+    """A strategy cannot be made with these parameters, or did what it must not do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a strategy kind.
+
+    `type` is bool, int or str; `str` with `decimal=True` is a decimal text above zero, for
+    quantities. A default of None means that the parameter must be given.
+    """
+
+    name: str
+    type: type[bool | int | str]
+    doc: str
+    default: Scalar = None
+    minimum: int | None = None
+    maximum: int | None = None
+    choices: tuple[str, ...] = ()
+    decimal: bool = False
+
+
+class Context(Protocol):
+    """What a strategy may ask and do. Orders can be given in callbacks that answer an input."""
+
+    def submit(  # noqa: PLR0913
+        self,
+        instrument_id: int,
+        side: Side,
+        quantity: int,
+        *,
+        order_type: OrderType = OrderType.MARKET,
+        price: int | None = None,
+        time_in_force: TimeInForce = TimeInForce.GTC,
+        post_only: bool = False,
+        reduce_only: bool = False,
+        tag: str = "",
+    ) -> None:
+        """Ask for an order; it passes the risk rules right after this callback."""
+
+    def cancel(self, order_id: int) -> None:
+        """Ask for an order to be taken out."""
+
+    def quantity(self, instrument_id: int) -> int:
+        """Return what this strategy holds by its own fills, signed."""
+
+    def working(self, instrument_id: int) -> list[Order]:
+        """Return this strategy's orders that are not over, oldest first."""
+
+    def book(self, instrument_id: int) -> Book:
+        """Return what was last seen of the instrument's market; not to be changed."""
+
+
+class Strategy:
+    """Base of all strategies; override the callbacks you need.
+
+    In `on_start` and `on_denied` no orders can be given. An exception in a callback stops the
+    strategy, with the exception as the reason.
+
+    Args:
+        context: its way to the core.
+        instruments: those it was started on.
+        parameters: complete and checked by `check_parameters`.
+    """
+
+    kind: ClassVar[str]
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
+
+    def __init__(
+        self, context: Context, instruments: Sequence[InstrumentDefined], parameters: Mapping[str, Scalar]
+    ) -> None:
+        self.context = context
+        self.instruments = {instrument.instrument_id: instrument for instrument in instruments}
+        self.values = dict(parameters)
+
+    def on_start(self) -> None:
+        """The strategy runs from here on."""
+
+    def on_trade(self, trade: Trade) -> None:
+        """One of its instruments traded."""
+
+    def on_quote(self, quote: Quote) -> None:
+        """One of its instruments has new best prices."""
+
+    def on_bar(self, bar: Bar) -> None:
+        """A bar of one of its instruments came from outside."""
+
+    def on_timer(self, tick: ClockTicked) -> None:
+        """A second passed."""
+
+    def on_fill(self, fill: OrderFilled, order: Order) -> None:
+        """One of its orders was filled, in part or to the end; `order` is already up to date."""
+
+    def on_order(self, order: Order) -> None:
+        """The venue accepted, rejected, canceled or expired one of its orders, or lost track of it."""
+
+    def on_denied(self, order: Order) -> None:
+        """A risk rule refused one of its orders."""
+
+    def state(self) -> dict[str, Any]:
+        """Return everything it has learned, as exact plain values."""
+        return {}
+
+    def trade_hook(self, instrument_id: int) -> Callable[[Trade], None] | None:  # noqa: ARG002
+        """Return what is called with each trade of this instrument; None when nothing is."""
+        return self.on_trade if type(self).on_trade is not Strategy.on_trade else None
+
+    def quote_hook(self, instrument_id: int) -> Callable[[Quote], None] | None:  # noqa: ARG002
+        """Return what is called with each quote of this instrument; None when nothing is."""
+        return self.on_quote if type(self).on_quote is not Strategy.on_quote else None
+
+    def bar_hook(self, instrument_id: int) -> Callable[[Bar], None] | None:  # noqa: ARG002
+        """Return what is called with each bar of this instrument; None when nothing is."""
+        return self.on_bar if type(self).on_bar is not Strategy.on_bar else None
+
+
+def check_parameters(kind: type[Strategy], given: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return the complete parameters of a strategy: those given, checked, and defaults for the rest.
+
+    Raises:
+        StrategyError: an unknown, missing, mistyped or out-of-range parameter.
+    """
+    known = {parameter.name: parameter for parameter in kind.parameters}
+    for name in given:
+        if name not in known:
+            raise StrategyError(f"{kind.kind} has no parameter {name!r}", hint=f"it has {', '.join(known)}")
+    return {name: _checked(kind, parameter, given.get(name)) for name, parameter in known.items()}
+
+
+def _checked(kind: type[Strategy], parameter: Parameter, given: Scalar) -> Scalar:
+    where = f"{kind.kind}: {parameter.name}"
+    value = parameter.default if given is None else given
+    if value is None:
+        raise StrategyError(f"{where} must be given: {parameter.doc}")
+    if parameter.decimal:
+        return _decimal(where, value)
+    if type(value) is not parameter.type:
+        raise StrategyError(f"{where} is {value!r}, expected {parameter.type.__name__}")
+    if parameter.choices and value not in parameter.choices:
+        raise StrategyError(f"{where} is {value!r}, expected one of {', '.join(parameter.choices)}")
+    if isinstance(value, int):
+        low, high = parameter.minimum, parameter.maximum
+        if (low is not None and value < low) or (high is not None and value > high):
+            raise StrategyError(f"{where} is {value}, expected {low} to {high}")
+    return value
+
+
+def _decimal(where: str, value: Scalar) -> str:
+    # The shortest text of a float is the number somebody wrote into a file; no digit is invented.
+    text = value if isinstance(value, str) else repr(value)
+    try:
+        number = scaled(text, 18)
+    except MoneyError as error:
+        raise StrategyError(f"{where}: {error.message}", hint=error.hint) from error
+    if number <= 0:
+        raise StrategyError(f"{where} is {text}, expected a number above zero")
+    return text

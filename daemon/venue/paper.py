@@ -1,0 +1,332 @@
+"""The paper venue: fills orders against quotes and trades by fixed rules. No clock, no chance.
+
+An order meets the standing quote of the other side when it arrives, and after that only events with
+a higher number than the last one before its arrival.
+
+    order            meets a quote                            meets a trade
+    market           fills at the quote's price, as taker     only while no quote of the other side is
+                                                              known: fills at the trade's price, as taker
+    limit, arriving  fills at the quote's price when that     -
+                     is at the limit or better, as taker
+    limit, resting   fills at its limit when the quote        fills at its limit when the trade's price
+                     reaches the limit, as maker              is better than the limit, as maker: a trade
+                                                              at the limit may have been another's turn
+    IOC and FOK      fill as when arriving; what is left is canceled. Where no quote is known they wait
+                     for the next tick and end there; a trade at the limit or better then fills them.
+
+No fill is larger than the quote's quantity, less what our orders took of it before, or than the
+trade's quantity; a quote without quantity is taken as deep enough. FOK fills in one piece or not at
+all. Post-only orders that would take from the standing quote are rejected. Our own orders are served in
+order of arrival. Ticks that the vendor doubts fill nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from daemon.trading.core import Core
+from daemon.trading.money import MONEY_SCALE, PPM, notional
+from daemon.trading.orders import Order, OrderStatus
+from schemas.codec import AnyEvent
+from schemas.events import (
+    SUSPICIOUS,
+    CancelRequested,
+    Event,
+    InstrumentDefined,
+    Liquidity,
+    OrderAccepted,
+    OrderCanceled,
+    OrderFilled,
+    OrderRejected,
+    OrderRequested,
+    OrderSubmitted,
+    Quote,
+    Side,
+    TimeInForce,
+    Trade,
+)
+
+FEE_SCALE = 8
+_MAX_INTEGER = 2**63 - 1
+_IMMEDIATE = (TimeInForce.IOC, TimeInForce.FOK)
+
+
+@dataclass(slots=True)
+class _Working:
+    """An order at the venue; `arrival` is the last number it must not see."""
+
+    order_id: int
+    request: OrderRequested
+    instrument: InstrumentDefined
+    arrival: int
+    remaining: int
+    fills: int
+    quoted: bool = False
+
+    @property
+    def immediate(self) -> bool:
+        return self.request.time_in_force in _IMMEDIATE
+
+    def reached_by(self, price: int) -> bool:
+        """Return whether a price is at the order's limit or better."""
+        limit = self.request.price
+        return limit is None or (price - limit) * self.request.side <= 0
+
+
+@dataclass(slots=True)
+class _Taken:
+    """How much of a quote's side our orders took."""
+
+    quote: Quote
+    quantity: int = 0
+
+
+class PaperVenue:
+    """Works orders against market events.
+
+    Args:
+        maker_fee_ppm: fee of a fill that rested, in millionths of its value; below zero is a rebate.
+        taker_fee_ppm: fee of a fill that took.
+    """
+
+    name = "paper"
+
+    def __init__(self, *, maker_fee_ppm: int = 0, taker_fee_ppm: int = 0) -> None:
+        self._fee_ppm = {Liquidity.MAKER: maker_fee_ppm, Liquidity.TAKER: taker_fee_ppm}
+        self._working: dict[int, _Working] = {}
+        self._by_instrument: dict[int, list[_Working]] = {}
+        self._taken: dict[tuple[int, Side], _Taken] = {}
+        self._last_order_id = 0
+        self._next_seq = 1
+
+    @property
+    def idle(self) -> bool:
+        """No order works, so no event can cause a report."""
+        return not self._working
+
+    def send(self, effects: Sequence[tuple[int, Event]], core: Core, now_ns: int) -> list[Event]:
+        """See `Venue.send`; orders meet the standing quotes of the core."""
+        reports: list[Event] = []
+        for _, event in effects:
+            match event:
+                case OrderSubmitted() if event.order_id > self._last_order_id:
+                    self._arrive(core.orders[event.order_id], core, now_ns, reports)
+                case CancelRequested() if event.order_id in self._working:
+                    self._end(self._working[event.order_id], "requested", now_ns, now_ns, reports)
+                case _:  # Sent before, or over: its report is on its way.
+                    pass
+        return reports
+
+    def on_market(self, events: Sequence[AnyEvent], first_seq: int | None = None) -> list[Event]:
+        """See `Venue.on_market`."""
+        seq = self._next_seq if first_seq is None else first_seq
+        self._next_seq = seq + len(events)
+        reports: list[Event] = []
+        if not self._working:
+            return reports
+        for event in events:
+            if isinstance(event, (Trade, Quote)):
+                orders = self._by_instrument.get(event.instrument_id)
+                if orders and not event.conditions & SUSPICIOUS:
+                    seen = [order for order in orders if seq > order.arrival]
+                    if isinstance(event, Trade):
+                        self._on_trade(event, seen, reports)
+                    else:
+                        self._on_quote(event, seen, reports)
+            seq += 1
+        return reports
+
+    def restore(self, core: Core) -> list[Event]:
+        """See `Venue.restore`; an order that was submitted and not accepted arrives now."""
+        self._next_seq = core.next_seq
+        reports: list[Event] = []
+        for order in list(core.orders.working.values()):
+            at_ns = order.updated_ns
+            if order.status == OrderStatus.SUBMITTED:
+                self._arrive(order, core, at_ns, reports)
+                continue
+            self._last_order_id = max(self._last_order_id, order.order_id)
+            working = _working(order, core)
+            self._rest(working)
+            if order.status == OrderStatus.PENDING_CANCEL:
+                self._end(working, "requested", at_ns, at_ns, reports)
+            elif order.status == OrderStatus.UNKNOWN:
+                reports.append(_accepted(working, at_ns))
+        return reports
+
+    def _arrive(self, order: Order, core: Core, now_ns: int, reports: list[Event]) -> None:
+        self._last_order_id = max(self._last_order_id, order.order_id)
+        working = _working(order, core)
+        request = order.request
+        book = core.books[request.instrument_id]
+        quote = book.ask if request.side == Side.BUY else book.bid
+        price = None if quote is None else _offer(quote, request.side)[0]
+        crosses = price is not None and working.reached_by(price)
+        if request.post_only and crosses:
+            reason = "post-only, and it would take"
+            reports.append(
+                OrderRejected(ts_ns=now_ns, received_ns=now_ns, order_id=order.order_id, reason=reason)
+            )
+            return
+        reports.append(_accepted(working, now_ns))
+        self._rest(working)
+        if quote is None or price is None:
+            return
+        working.quoted = True
+        if crosses:
+            self._take(working, quote, price, Liquidity.TAKER, (now_ns, now_ns), reports)
+        if working.remaining and working.immediate:
+            self._end(working, _unfilled(working), now_ns, now_ns, reports)
+
+    def _on_quote(self, quote: Quote, orders: list[_Working], reports: list[Event]) -> None:
+        times = (quote.ts_ns, quote.received_ns)
+        for working in orders:
+            price, _ = _offer(quote, working.request.side)
+            if price is None:
+                continue
+            working.quoted = True
+            if working.reached_by(price):
+                limit = working.request.price
+                if limit is None or working.immediate:
+                    self._take(working, quote, price, Liquidity.TAKER, times, reports)
+                else:
+                    self._take(working, quote, limit, Liquidity.MAKER, times, reports)
+            if working.remaining and working.immediate:
+                self._end(working, _unfilled(working), *times, reports)
+
+    def _take(
+        self,
+        working: _Working,
+        quote: Quote,
+        price: int,
+        liquidity: Liquidity,
+        times: tuple[int, int],
+        reports: list[Event],
+    ) -> None:
+        """Fill from a quote as far as it goes."""
+        request = working.request
+        _, offered = _offer(quote, request.side)
+        quantity = working.remaining
+        if offered is not None:
+            key = (request.instrument_id, request.side)
+            taken = self._taken.get(key)
+            if taken is None or taken.quote is not quote:
+                taken = self._taken[key] = _Taken(quote)
+            quantity = _part(working, offered - taken.quantity)
+            taken.quantity += quantity
+        if quantity > 0:
+            self._fill(working, price, quantity, liquidity, times, reports)
+
+    def _on_trade(self, trade: Trade, orders: list[_Working], reports: list[Event]) -> None:
+        times = (trade.ts_ns, trade.received_ns)
+        left = trade.quantity
+        for working in orders:
+            limit = working.request.price
+            takes = limit is None or working.immediate
+            if takes and working.quoted:
+                continue
+            fits = working.reached_by(trade.price) and (takes or trade.price != limit)
+            quantity = _part(working, left) if fits else 0
+            if quantity > 0:
+                left -= quantity
+                if takes or limit is None:
+                    self._fill(working, trade.price, quantity, Liquidity.TAKER, times, reports)
+                else:
+                    self._fill(working, limit, quantity, Liquidity.MAKER, times, reports)
+            if working.remaining and working.immediate:
+                self._end(working, _unfilled(working), *times, reports)
+
+    def _fill(
+        self,
+        working: _Working,
+        price: int,
+        quantity: int,
+        liquidity: Liquidity,
+        times: tuple[int, int],
+        reports: list[Event],
+    ) -> None:
+        working.fills += 1
+        working.remaining -= quantity
+        fee, fee_scale = _fee(notional(working.instrument, price, quantity), self._fee_ppm[liquidity])
+        reports.append(
+            OrderFilled(
+                ts_ns=times[0],
+                received_ns=times[1],
+                order_id=working.order_id,
+                instrument_id=working.request.instrument_id,
+                side=working.request.side,
+                price=price,
+                quantity=quantity,
+                fee=fee,
+                fee_scale=fee_scale,
+                fee_currency=working.instrument.quote_currency,
+                liquidity=liquidity,
+                venue_trade_id=f"P{working.order_id}-{working.fills}",
+            )
+        )
+        if not working.remaining:
+            self._remove(working)
+
+    def _end(
+        self, working: _Working, reason: str, ts_ns: int, received_ns: int, reports: list[Event]
+    ) -> None:
+        self._remove(working)
+        reports.append(
+            OrderCanceled(ts_ns=ts_ns, received_ns=received_ns, order_id=working.order_id, reason=reason)
+        )
+
+    def _rest(self, working: _Working) -> None:
+        self._working[working.order_id] = working
+        self._by_instrument.setdefault(working.request.instrument_id, []).append(working)
+
+    def _remove(self, working: _Working) -> None:
+        del self._working[working.order_id]
+        orders = self._by_instrument[working.request.instrument_id]
+        orders.remove(working)
+        if not orders:
+            del self._by_instrument[working.request.instrument_id]
+
+
+def _working(order: Order, core: Core) -> _Working:
+    instrument = core.instruments[order.request.instrument_id]
+    return _Working(
+        order_id=order.order_id,
+        request=order.request,
+        instrument=instrument,
+        arrival=core.next_seq - 1,
+        remaining=order.remaining,
+        fills=len(order.trade_ids),
+    )
+
+
+def _accepted(working: _Working, now_ns: int) -> OrderAccepted:
+    order_id = working.order_id
+    return OrderAccepted(ts_ns=now_ns, received_ns=now_ns, order_id=order_id, venue_order_id=f"P{order_id}")
+
+
+def _offer(quote: Quote, side: Side) -> tuple[int | None, int | None]:
+    """Return price and quantity an order of that side meets."""
+    if side == Side.BUY:
+        return quote.ask_price, quote.ask_quantity
+    return quote.bid_price, quote.bid_quantity
+
+
+def _part(working: _Working, available: int) -> int:
+    """Return how much an order fills of what is there."""
+    if working.request.time_in_force == TimeInForce.FOK and available < working.remaining:
+        return 0
+    return max(0, min(working.remaining, available))
+
+
+def _unfilled(working: _Working) -> str:
+    return f"{working.request.time_in_force.name}: the rest could not be filled at once"
+
+
+def _fee(value: int, ppm: int) -> tuple[int, int]:
+    """Return fee and fee scale, rounded up in the venue's favour, fine as a 64-bit integer allows."""
+    for scale in range(FEE_SCALE, 0, -1):
+        fee = -(-value * ppm // (PPM * 10 ** (MONEY_SCALE - scale)))
+        if abs(fee) <= _MAX_INTEGER:
+            return fee, scale
+    return -(-value * ppm // (PPM * 10**MONEY_SCALE)), 0
