@@ -1,0 +1,242 @@
+"""Settings: which source wins, what is refused and how clearly, and what the hashes hang on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from daemon.config import DECLARED, ConfigError, code_hash, config_hash, flat, is_loopback, load
+from daemon.settings import Settings, StrategySettings
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_file(text):
+        file = tmp_path / "taped.toml"
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return write_file
+
+
+def refused(file=None, env=None, flags=None):
+    with pytest.raises(ConfigError) as error:
+        load(file, env or {}, flags or {})
+    return str(error.value)
+
+
+def test_without_any_source_all_values_are_the_declared_defaults():
+    configuration = load(None)
+    assert configuration.settings == Settings()
+    assert set(configuration.sources.values()) == {"default"}
+    assert configuration.warnings == ()
+
+
+def test_flags_win_over_environment_over_file_over_defaults(write):
+    file = write("[api]\nport = 1001\nhost = '::1'\nmax_websockets = 5\n")
+    configuration = load(
+        file, {"TAPED_API__PORT": "1002", "TAPED_API__HOST": "127.0.0.2"}, {"api.port": 1003, "data": None}
+    )
+    api = configuration.settings.api
+    assert (api.port, api.host, api.max_websockets, api.max_body_bytes) == (1003, "127.0.0.2", 5, 65_536)
+    sources = configuration.sources
+    assert sources["api.port"] == "flag"
+    assert sources["api.host"] == "environment TAPED_API__HOST"
+    assert sources["api.max_websockets"] == f"file {file}"
+    assert sources["api.max_body_bytes"] == "default"
+    assert sources["data"] == "default"
+
+
+def test_every_kind_of_value_can_come_from_the_environment():
+    settings = load(
+        None,
+        {
+            "TAPED_DATA": "/srv/taped",
+            "TAPED_LOG__FILE": "",
+            "TAPED_FEED__RATE": "12.5",
+            "TAPED_FEED__RESTAMP": "yes",
+            "TAPED_FEED__INSTRUMENTS": "BTC-USDT, ETH-USDT",
+            "TAPED_FEED__PATHS": "a.gz,b.gz",
+            "TAPED_ACCOUNT__CASH": "USDT=100.50,EUR=0",
+            "TAPED_TOKEN_FILE": "not a setting",
+            "HOME": "left alone",
+        },
+    ).settings
+    assert settings.data == Path("/srv/taped")
+    assert settings.log.file is None
+    assert settings.feed.rate == 12.5
+    assert settings.feed.restamp is True
+    assert settings.feed.instruments == ("BTC-USDT", "ETH-USDT")
+    assert settings.feed.paths == (Path("a.gz"), Path("b.gz"))
+    assert settings.account.cash == {"USDT": "100.50", "EUR": "0"}
+
+
+def test_relative_paths_in_a_file_start_at_its_folder(write, tmp_path):
+    file = write("data = 'd'\n[feed]\npaths = ['x.gz', '/abs/y.gz']\n")
+    settings = load(file, {"TAPED_LOG__FILE": "here.log"}).settings
+    assert settings.data == tmp_path / "d"
+    assert settings.feed.paths == (tmp_path / "x.gz", Path("/abs/y.gz"))
+    assert settings.log.file == Path("here.log")
+
+
+def test_strategies_are_read_with_their_parameters(write):
+    file = write(
+        "[strategies.fast-one]\nkind = 'ma_cross'\ninstruments = ['BTC-USDT']\n"
+        "parameters = { fast = 2, share = 0.5, quantity = '1', live = true }\n"
+    )
+    configuration = load(file)
+    assert configuration.settings.strategies == {
+        "fast-one": StrategySettings(
+            "ma_cross", ("BTC-USDT",), {"fast": 2, "share": 0.5, "quantity": "1", "live": True}
+        )
+    }
+    assert configuration.sources["strategies.fast-one"] == f"file {file}"
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "words"),
+    [
+        ("prot = 1", "prot", "no such setting"),
+        ("[api]\nprot = 1", "api.prot", "did you mean api.port?"),
+        ("[apo]\nport = 1", "apo", "did you mean api?"),
+        ("api = 1", "api", "is 1, expected a table; write [api]"),
+        ("[api]\nport = '8080'", "api.port", "is '8080', expected an integer from 0 to 65_535"),
+        ("[api]\nport = true", "api.port", "is True, expected an integer from 0 to 65_535"),
+        ("[api]\nport = 65536", "api.port", "is 65536, expected an integer from 0 to 65_535"),
+        ("[api]\nport = -1", "api.port", "is -1, expected an integer from 0 to 65_535"),
+        ("[api]\nhost = ''", "api.host", "is '', expected text"),
+        ("[log]\nlevel = 'loud'", "log.level", "is 'loud', expected debug or info or warning or error"),
+        ("[feed]\nrate = nan", "feed.rate", "is nan, expected a number from 0.1 to 50_000"),
+        ("[feed]\nrestamp = 1", "feed.restamp", "is 1, expected true or false"),
+        ("[feed]\npaths = 'a'", "feed.paths", "is 'a', expected a list of paths"),
+        ("[feed]\ninstruments = [1]", "feed.instruments", "is 1, expected a list of text"),
+        ("data = ''", "data", "is '', expected a path"),
+        ("data = 3", "data", "is 3, expected a path"),
+        ("[feed]\nkind = 'file'", "feed.kind", "feed.paths names no recording"),
+        ("[account]\ncash = 5", "account.cash", "expected a table; write cash ="),
+        ("[account]\ncash = { USDT = 5 }", "account.cash.USDT", "is 5, expected decimal text"),
+        ("[account]\ncash = { USDT = '-1' }", "account.cash.USDT", "is '-1', expected a decimal"),
+        ("[account]\ncash = { USDT = 'NaN' }", "account.cash.USDT", "is 'NaN', expected a decimal"),
+        ("[account]\ncash = { usdt = '1' }", "account.cash.usdt", "capital letters"),
+        ("strategies = 1", "strategies", "expected tables"),
+        ("[strategies.a]\nkind = 1", "strategies.a.kind", "expected the name of a strategy"),
+        ("[strategies.a]", "strategies.a.kind", "is None, expected the name of a strategy"),
+        ("[strategies.a]\nkind = 'x'\nparam = {}", "strategies.a.param", "did you mean parameters?"),
+        ("[strategies.a]\nkind = 'x'\ninstruments = 'A'", "strategies.a.instruments", "a list of text"),
+        ("[strategies.a]\nkind = 'x'\nparameters = { p = [1] }", "strategies.a.parameters.p", "a number"),
+        ("[strategies.'a b']\nkind = 'x'", "strategies.a b", "letters, digits"),
+    ],
+)
+def test_a_wrong_setting_is_told_with_file_key_found_and_allowed(write, text, key, words):
+    file = write(text)
+    message = refused(file)
+    assert f"{key}: " in message
+    assert words in message
+    assert str(file) in message
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ({"TAPED_API__PRT": "1"}, "TAPED_API__PRT: no such setting; did you mean TAPED_API__PORT?"),
+        ({"TAPED_API_PORT": "1"}, "did you mean TAPED_API__PORT?"),
+        ({"TAPED_API__PORT": "many"}, "TAPED_API__PORT: api.port: is 'many', expected an integer"),
+        ({"TAPED_FEED__SPEED": "inf"}, "TAPED_FEED__SPEED: feed.speed: is inf"),
+        ({"TAPED_ACCOUNT__CASH": "100"}, "expected NAME=VALUE,NAME=VALUE"),
+        ({"TAPED_FEED__KIND": "file"}, "environment TAPED_FEED__KIND: feed.kind"),
+    ],
+)
+def test_a_wrong_variable_is_told_by_its_name(env, words):
+    assert words in refused(env=env)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [({"api.prt": 1}, "did you mean api.port?"), ({"api.port": "1"}, "flag: api.port: is '1'")],
+)
+def test_a_wrong_flag_is_told(flags, words):
+    assert words in refused(flags=flags)
+
+
+def test_bad_toml_is_told_with_its_line(write):
+    assert re.search(r"taped\.toml: is not TOML: .*line 2", refused(write("data = 'x'\nport 8080\n")))
+
+
+def test_bytes_that_are_no_text_are_told(tmp_path):
+    file = tmp_path / "taped.toml"
+    file.write_bytes(b"data = '\xff'")
+    assert "is not TOML" in refused(file)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    assert "gone.toml: cannot be read: No such file" in refused(tmp_path / "gone.toml")
+
+
+def test_a_folder_in_place_of_a_file_is_told(tmp_path):
+    assert "cannot be read: Is a directory" in refused(tmp_path)
+
+
+def test_an_endless_file_is_refused_before_it_is_parsed():
+    assert "longer than" in refused(Path("/dev/zero"))
+
+
+def test_a_network_address_is_allowed_with_a_warning():
+    (warning,) = load(None, {"TAPED_API__HOST": "0.0.0.0"}).warnings
+    assert "api.host is 0.0.0.0" in warning
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost", True),
+        ("192.168.1.2", False),
+        ("pi", False),
+    ],
+)
+def test_loopback_is_told_from_the_network(host, expected):
+    assert is_loopback(host) is expected
+
+
+def test_the_config_hash_hangs_on_values_and_not_on_where_they_came_from(write):
+    from_file = load(write("[api]\nport = 9\n")).settings
+    from_flag = load(None, {}, {"api.port": 9}).settings
+    assert config_hash(from_file) == config_hash(from_flag)
+    assert config_hash(from_flag) != config_hash(load(None).settings)
+    assert re.fullmatch("[0-9a-f]{64}", config_hash(from_flag))
+
+
+def test_the_config_hash_sees_strategies(write):
+    plain = load(None).settings
+    with_one = load(write("[strategies.a]\nkind = 'ma_cross'\n")).settings
+    assert config_hash(plain) != config_hash(with_one)
+
+
+def test_the_code_hash_is_stable_within_one_checkout():
+    assert code_hash() == code_hash()
+    assert re.fullmatch("[0-9a-f]{64}", code_hash())
+
+
+def test_every_declared_default_passes_its_own_check():
+    values = {key: value for key, value in flat(Settings()).items() if value is not None}
+    assert flat(load(None, {}, values).settings) == flat(Settings())
+
+
+def test_every_setting_says_what_it_is_for():
+    assert all(len(declared.rule.doc) > 10 for declared in DECLARED.values())
+
+
+def test_the_example_file_names_every_section_and_holds_only_known_settings(project_root):
+    file = project_root / "systemd" / "taped.toml"
+    settings = load(file).settings
+    assert settings.data == Path("/var/lib/taped")
+    assert list(settings.strategies) == ["btc-cross"]
+    text = file.read_text(encoding="utf-8")
+    missing = [
+        key for key in DECLARED if not re.search(rf"^(# )?{key.split('.')[-1]} = ", text, re.MULTILINE)
+    ]
+    assert not missing
