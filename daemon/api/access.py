@@ -97,6 +97,10 @@ class Access:
             ) from error
         return access
 
+    async def close(self) -> None:
+        """Forget the tokens; no connection is held open between calls."""
+        self._known = []
+
     async def create_token(self, name: str, role: Role) -> str:
         """Return a new token, which is stored nowhere else.
 

@@ -9,13 +9,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from daemon.api.access import Access
 from daemon.api.live import Live
 from daemon.api.metrics import Metrics
 from daemon.api.orders import Orders
 from daemon.api.ports import ApiSettings, Engine, Projection
-from daemon.api.problems import Problem, from_http_exception, problem_response
+from daemon.api.problems import Problem, from_http_exception, problem_response, unavailable
 from daemon.api.reads import Reads
 from daemon.api.routes import Routes
 from daemon.api.security import HEADERS, Guard
@@ -25,8 +26,6 @@ from schemas.errors import TapedError
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-_ERROR = 400
 
 
 class ApiError(TapedError):
@@ -42,13 +41,13 @@ def create_app(
     settings: ApiSettings,
 ) -> web.Application:
     """Return the application; all of it runs on the loop that serves it."""
-    metrics = Metrics(engine, projection, settings)
+    metrics = Metrics(engine, projection)
     reads = Reads(queries, engine.core)
-    live = Live(engine, projection, reads, metrics, settings=settings)
+    live = Live(engine, projection, reads, metrics, max_clients=settings.max_websockets)
     app = web.Application(
-        middlewares=[_edge(Guard(access, settings), metrics)], client_max_size=settings.max_body_bytes
+        middlewares=[_edge(Guard(access, settings.host), metrics)], client_max_size=settings.max_body_bytes
     )
-    Routes(engine, projection, reads, Orders(engine, reads), metrics, live, settings=settings).add_to(app.router)
+    Routes(engine, projection, reads, Orders(engine, reads), metrics, live).add_to(app.router)
 
     async def feed(_app: web.Application) -> AsyncIterator[None]:
         # The metrics count a batch first; the WebSocket asks them what was in it.
@@ -91,11 +90,15 @@ async def serve(app: web.Application, settings: ApiSettings) -> tuple[web.AppRun
     return runner, f"http://{host}:{port}"
 
 
-def _edge(guard: Guard, metrics: Metrics) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def _edge(guard: Guard, metrics: Metrics) -> Middleware:
     @web.middleware
     async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
-        response = await _answer(request, handler, guard)
+        try:
+            guard.check(request)
+            response = await handler(request)
+        except Exception as error:  # noqa: BLE001  # The border of a request: told or logged below.
+            response = problem_response(_as_problem(error, request), instance=request.path)
         if isinstance(response, web.WebSocketResponse):
             return response
         response.headers.update(HEADERS)
@@ -108,21 +111,16 @@ def _edge(guard: Guard, metrics: Metrics) -> Callable[[web.Request, Handler], Aw
     return edge
 
 
-async def _answer(request: web.Request, handler: Handler, guard: Guard) -> web.StreamResponse:
-    try:
-        guard.check(request)
-        return await handler(request)
-    except Problem as problem:
-        return problem_response(problem, instance=request.path)
-    except web.HTTPException as error:
-        if error.status < _ERROR:
-            raise
-        return problem_response(from_http_exception(error), instance=request.path)
-    except TapedError as error:
-        log.warning("%s %s: %s", request.method, request.path, error)
-        problem = Problem(503, "a part of taped cannot answer now; see /health", headers={"Retry-After": "5"})
-        return problem_response(problem, instance=request.path)
-    except Exception:  # The border of a request: whatever it is, the client gets no traceback.
-        log.exception("%s %s failed", request.method, request.path)
-        problem = Problem(500, "taped failed on this request; its log has the details")
-        return problem_response(problem, instance=request.path)
+def _as_problem(error: Exception, request: web.Request) -> Problem:
+    """Return what the client is told; whatever was not meant for it stays in the log."""
+    match error:
+        case Problem():
+            return error
+        case web.HTTPException():
+            return from_http_exception(error)
+        case TapedError():
+            log.warning("%s %s: %s", request.method, request.path, error)
+            return unavailable("a part of taped cannot answer now; see /health")
+        case _:
+            log.error("%s %s failed", request.method, request.path, exc_info=error)
+            return Problem(500, "taped failed on this request; its log has the details")

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from daemon.api.ports import ApiSettings, Engine, Projection
+from daemon.api.ports import Engine, Projection
+
+MAX_LAG = 50_000
+"""How many events the read model may trail before that is called degraded."""
 
 
 class HealthStatus(StrEnum):
@@ -38,14 +41,14 @@ class Health:
         }
 
 
-def look(engine: Engine, projection: Projection, settings: ApiSettings) -> Health:
+def look(engine: Engine, projection: Projection) -> Health:
     """Judge the daemon now; touches memory only."""
     durable, applied = engine.durable_seq, projection.applied_seq
     lag = max(0, durable - applied)
     reasons = []
     status = HealthStatus.OK
-    if lag > settings.lag_events:
-        reasons.append(f"the read model is {lag} events behind, more than {settings.lag_events}")
+    if lag > MAX_LAG:
+        reasons.append(f"the read model is {lag} events behind, more than {MAX_LAG}")
     if projection.failed is not None:
         reasons.append(f"the read model stands still: {projection.failed}")
     if reasons:

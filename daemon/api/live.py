@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
@@ -18,9 +18,9 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from daemon.api.health import look
 from daemon.api.metrics import Metrics
-from daemon.api.ports import ApiSettings, Engine, Projection
+from daemon.api.ports import Engine, Projection
 from daemon.api.problems import unavailable
-from daemon.api.reads import Reads
+from daemon.api.reads import PriceRows, Reads
 from daemon.journal.reader import Batch
 from schemas.errors import TapedError
 from schemas.events import (
@@ -38,6 +38,10 @@ from schemas.events import (
 )
 
 log = logging.getLogger(__name__)
+
+UPDATE_SECONDS = 0.2
+MAX_UPDATES_BEHIND = 8
+"""A client that has not taken so many updates is dropped."""
 
 SNAPSHOT_ORDERS = 100
 SNAPSHOT_FILLS = 60
@@ -89,18 +93,18 @@ class Live:
         reads: Reads,
         metrics: Metrics,
         *,
-        settings: ApiSettings,
+        max_clients: int,
     ) -> None:
         self._engine = engine
         self._projection = projection
         self._reads = reads
         self._metrics = metrics
-        self._settings = settings
+        self._max_clients = max_clients
         self._clients: set[_Client] = set()
         self._changed: dict[int, int] = {}  # Order to the seq of its last event.
         self._last_fill = 0
         self._told: dict[str, bytes] = {}
-        self._told_prices: dict[int, Any] = {}
+        self._told_prices: PriceRows = {}
         self._quiet = 0
 
     def on_batch(self, batch: Batch) -> None:
@@ -121,10 +125,10 @@ class Live:
     async def run(self) -> None:
         """Send updates until cancelled."""
         while True:
-            await asyncio.sleep(self._settings.update_seconds)
+            await asyncio.sleep(UPDATE_SECONDS)
             if not self._clients:
                 self._told.clear()
-                self._told_prices.clear()
+                self._told_prices = {}
                 continue
             try:
                 self._broadcast()
@@ -146,7 +150,7 @@ class Live:
                 client.too_slow.set()
 
     def _progress(self) -> dict[str, Any]:
-        health = look(self._engine, self._projection, self._settings)
+        health = look(self._engine, self._projection)
         return {"seq": health.durable_seq, "applied_seq": health.applied_seq, "reasons": health.reasons}
 
     def _update(self) -> dict[str, Any]:
@@ -157,7 +161,7 @@ class Live:
         self._told_prices = rows
         if prices:
             update["prices"] = prices
-        for name, read in self._parts(rows).items():
+        for name, read in self._parts().items():
             document = read()
             body = _encode(document)
             if self._told.get(name) != body:
@@ -166,12 +170,12 @@ class Live:
         self._add_orders(update)
         return update
 
-    def _parts(self, rows: Mapping[int, Any]) -> dict[str, Callable[[], Any]]:
+    def _parts(self) -> dict[str, Callable[[], Any]]:
         reads = self._reads
         return {
             "instruments": reads.instruments,
-            "positions": lambda: reads.positions(rows),
-            "account": lambda: reads.account(rows),
+            "positions": reads.positions,
+            "account": reads.account,
             "trading": reads.trading,
         }
 
@@ -197,23 +201,27 @@ class Live:
             "version": version("taped"),
             "journal_id": self._engine.journal_id,
             **self._progress(),
-            **{name: read() for name, read in self._parts(rows).items()},
+            **{name: read() for name, read in self._parts().items()},
             "prices": [reads.price(row) for row in rows.values()],
-            "orders": reads.latest_orders(SNAPSHOT_ORDERS),
+            "orders": reads.orders(is_open=None, instrument_id=None, before=None, limit=SNAPSHOT_ORDERS)[
+                ::-1
+            ],
             "fills": reads.fills(SNAPSHOT_FILLS),
         }
         return _encode(snapshot).decode()
 
     async def connect(self, request: web.Request) -> web.WebSocketResponse:
         """Serve one client until it leaves or is dropped."""
-        if self._engine.stopping or len(self._clients) >= self._settings.max_websockets:
-            reason = "taped is stopping" if self._engine.stopping else "as many clients as allowed are connected"
+        if self._engine.stopping or len(self._clients) >= self._max_clients:
+            reason = (
+                "taped is stopping" if self._engine.stopping else "as many clients as allowed are connected"
+            )
             raise unavailable(reason)
         socket = web.WebSocketResponse(
             timeout=CLOSE_SECONDS, heartbeat=20.0, max_msg_size=MAX_MESSAGE_BYTES, compress=False
         )
         await socket.prepare(request)
-        client = _Client(socket, self._settings.websocket_queue)
+        client = _Client(socket, MAX_UPDATES_BEHIND)
         client.queue.put_nowait(self._snapshot())
         self._clients.add(client)
         self._metrics.websockets = len(self._clients)
@@ -239,7 +247,7 @@ class Live:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await socket.close(
                     code=WSCloseCode.TRY_AGAIN_LATER,
-                    message=f"too slow: {self._settings.websocket_queue} updates behind".encode(),
+                    message=f"too slow: {MAX_UPDATES_BEHIND} updates behind".encode(),
                 )
         if request.transport is not None:
             request.transport.abort()

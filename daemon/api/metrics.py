@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, ge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
 from daemon.api.health import HealthStatus, look
-from daemon.api.ports import ApiSettings, Engine, Projection
+from daemon.api.ports import Engine, Projection
 from daemon.journal.reader import Batch
 from daemon.trading.orders import OrderStatus
 
@@ -29,10 +29,9 @@ class Metrics:
         websockets_dropped: clients dropped because they read too slowly.
     """
 
-    def __init__(self, engine: Engine, projection: Projection, settings: ApiSettings) -> None:
+    def __init__(self, engine: Engine, projection: Projection) -> None:
         self._engine = engine
         self._projection = projection
-        self._settings = settings
         self._events: Counter[type] = Counter()
         self._requests: dict[tuple[str, str, int], Histogram] = {}
         self._registry = CollectorRegistry(auto_describe=False)
@@ -69,14 +68,18 @@ class Metrics:
     def collect(self) -> Iterator[Metric]:
         """Yield what is read from the daemon at the moment of asking."""
         engine = self._engine
-        health = look(engine, self._projection, self._settings)
+        health = look(engine, self._projection)
         yield InfoMetricFamily("taped_build", "Version of this daemon", {"version": version("taped")})
-        events = CounterMetricFamily("taped_events", "Durable events by type since the start", labels=["type"])
+        events = CounterMetricFamily(
+            "taped_events", "Durable events by type since the start", labels=["type"]
+        )
         for record, count in self._events.items():
             events.add_metric([record.__name__], count)
         yield events
         yield CounterMetricFamily(
-            "taped_journal_written_bytes", "Bytes written to the journal since the start", engine.bytes_written
+            "taped_journal_written_bytes",
+            "Bytes written to the journal since the start",
+            engine.bytes_written,
         )
         yield from _gauges(
             ("taped_durable_seq", "Last event that is written and synced", health.durable_seq),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
+from daemon.readmodel.bars import INTERVALS
+
 Schema = dict[str, Any]
 
 _TEXT: Schema = {"type": "string"}
@@ -182,17 +184,16 @@ SCHEMAS: dict[str, Schema] = {
         average_price=_or_null(_DECIMAL),
         market_price=_or_null(_DECIMAL),
         cost_basis=_DECIMAL,
-        unrealized=_DECIMAL,
-        realized=_DECIMAL,
-        fees=_DECIMAL,
+        unrealised=_DECIMAL,
+        realised=_DECIMAL,
         updated_ns=_NS,
     ),
     "Balance": _record(
         currency=_TEXT,
         cash=_DECIMAL,
         deposits=_DECIMAL,
-        realized=_DECIMAL,
-        unrealized=_DECIMAL,
+        realised=_DECIMAL,
+        unrealised=_DECIMAL,
         fees=_DECIMAL,
         equity=_DECIMAL,
     ),
@@ -235,7 +236,11 @@ def _operation(
     changes: bool = False,
 ) -> Schema:
     problem = _answer("a problem (RFC 9457)", _ref("Problem"), "application/problem+json")
-    operation: Schema = {"operationId": name, "summary": summary, "responses": {**answers, "default": problem}}
+    operation: Schema = {
+        "operationId": name,
+        "summary": summary,
+        "responses": {**answers, "default": problem},
+    }
     if parameters:
         operation["parameters"] = list(parameters)
     if body:
@@ -256,7 +261,9 @@ def _operations() -> dict[str, dict[str, Schema]]:
             )
         },
         "/metrics": {
-            "get": _operation("metrics", "Figures for Prometheus", {"200": _answer("figures", None, "text/plain")})
+            "get": _operation(
+                "metrics", "Figures for Prometheus", {"200": _answer("figures", None, "text/plain")}
+            )
         },
         "/ws": {
             "get": _operation(
@@ -266,15 +273,24 @@ def _operations() -> dict[str, dict[str, Schema]]:
             )
         },
         "/api/v1/openapi.json": {
-            "get": _operation("openapi", "This document", {"200": _answer("the document", {"type": "object"})})
+            "get": _operation(
+                "openapi", "This document", {"200": _answer("the document", {"type": "object"})}
+            )
         },
         "/api/v1/status": {"get": _get("status", "The daemon at a glance", "Status")},
         "/api/v1/instruments": {"get": _get("instruments", "Instruments and their steps", "Instruments")},
-        "/api/v1/bars": {"get": _get("bars", "Bars, oldest first; the page holds the newest", "Bars", _BAR_QUERY)},
+        "/api/v1/bars": {
+            "get": _get(
+                "bars", "Bars in order of time: from from_ns on, else the last ones", "Bars", _BAR_QUERY
+            )
+        },
         "/api/v1/ticks": {"get": _get("ticks", "Trades or quotes, newest first", "Ticks", _TICK_QUERY)},
         "/api/v1/positions": {"get": _get("positions", "Positions at market", "Positions")},
         "/api/v1/account": {"get": _get("account", "Cash and equity by currency", "Account")},
-        orders: {"get": _get("listOrders", "Orders, newest first", "Orders", _ORDER_QUERY), "post": _submit()},
+        orders: {
+            "get": _get("listOrders", "Orders, newest first", "Orders", _ORDER_QUERY),
+            "post": _submit(),
+        },
         f"{orders}/{{order_id}}": {
             "get": _get("getOrder", "One order", "Order", (_ORDER_ID,)),
             "delete": _operation(
@@ -291,7 +307,7 @@ def _operations() -> dict[str, dict[str, Schema]]:
 _BAR_QUERY = (
     _INSTRUMENT,
     _VENUE,
-    _parameter("interval", {**_choice("1s", "1m", "1h", "1d"), "default": "1m"}, "length of a bar"),
+    _parameter("interval", {**_choice(*INTERVALS), "default": "1min"}, "length of a bar"),
     _parameter("side", {**_choice("trade", "bid", "ask"), "default": "trade"}, "what the bars are made of"),
     _parameter("from_ns", _NS, "earliest start"),
     _parameter("to_ns", _NS, "starts lie before this"),
@@ -325,7 +341,9 @@ def _submit() -> Schema:
         {
             "201": _answer("the order is durable and on its way to the venue", _ref("Order")),
             "200": _answer("this client_id placed it before", _ref("Order")),
-            "409": _answer("the client_id was used for another order", _ref("Problem"), "application/problem+json"),
+            "409": _answer(
+                "the client_id was used for another order", _ref("Problem"), "application/problem+json"
+            ),
             "422": {
                 "description": "denied by a rule (an Order, recorded), or not a possible order (a Problem)",
                 "content": {
@@ -347,8 +365,8 @@ def document() -> dict[str, Any]:
             "title": "taped",
             "version": version("taped"),
             "description": (
-                "Prices, quantities and money are decimal text, times are nanoseconds since 1970 UTC, seq is an"
-                " event's number in the journal. Errors are problem documents (RFC 9457)."
+                "Prices, quantities and money are decimal text, times are nanoseconds since 1970 UTC, seq is"
+                " an event's number in the journal. Errors are problem documents (RFC 9457)."
             ),
         },
         "servers": [{"url": "/"}],

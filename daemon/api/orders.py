@@ -128,7 +128,9 @@ class Orders:
                 return None
             # The core keeps the last 50,000 closed orders; older ones are compared as they were shown.
             now = _record(0, request, self._defined(request.instrument_id), None)
-            same = all(now[name] == document[name] for name in ("side", "type", "quantity", "price", "symbol"))
+            same = all(
+                now[name] == document[name] for name in ("side", "type", "quantity", "price", "symbol")
+            )
         else:
             same = all(getattr(order.request, name) == getattr(request, name) for name in _SAME)
             document = None
@@ -146,12 +148,12 @@ class Orders:
         return self._reads.order(order.order_id) or self._from_core(order)
 
     def _from_core(self, order: Order) -> dict[str, Any]:
-        decision: Event | None
+        decision: Event | None = None
         if order.status is OrderStatus.DENIED:
             decision = OrderDenied(
                 ts_ns=order.updated_ns, order_id=order.order_id, rule=order.rule, reason=order.reason
             )
-        else:
+        elif order.status is not OrderStatus.REQUESTED:
             decision = OrderSubmitted(
                 ts_ns=order.request.ts_ns,
                 order_id=order.order_id,

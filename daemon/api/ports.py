@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Protocol
 
 from daemon.journal.reader import Batch
+from daemon.settings import ApiSettings as ApiSettings  # noqa: PLC0414  # Part of this interface.
 from daemon.trading.core import Core
 from schemas.events import Event
+
 
 class Engine(Protocol):
     """The part of the engine that the API uses, on the loop's thread."""
@@ -72,29 +73,11 @@ class Projection(Protocol):
         """Why the read model stands still, or None."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiSettings:
-    """How the API listens and what it bounds.
-
-    `update_seconds` is the pace of WebSocket updates; a client that is `websocket_queue` updates behind
-    is dropped. `lag_events` is how far the read model may trail before `/health` says degraded.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8080
-    allowed_hosts: Sequence[str] = ()
-    max_body_bytes: int = 64 * 1024
-    max_websockets: int = 32
-    websocket_queue: int = 8
-    update_seconds: float = 0.2
-    lag_events: int = 50_000
-
-    @property
-    def loopback(self) -> bool:
-        """Whether only this machine can connect; then reading needs no token."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can connect to an address listened on."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

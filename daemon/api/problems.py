@@ -16,7 +16,7 @@ PROBLEM_TYPE = "application/problem+json"
 _encode = msgspec.json.encode
 
 
-class Problem(TapedError):
+class Problem(TapedError):  # noqa: N818  # The name RFC 9457 gives it.
     """A request that is answered with an error.
 
     Args:
@@ -66,7 +66,9 @@ def problem_response(problem: Problem, *, instance: str) -> web.Response:
 def from_http_exception(error: web.HTTPException) -> Problem:
     """Return aiohttp's own refusal (no such route, body too large, ...) as a problem."""
     status = error.status
-    kept = {name: error.headers[name] for name in ("Allow", "Location", "Retry-After") if name in error.headers}
+    kept = {
+        name: error.headers[name] for name in ("Allow", "Location", "Retry-After") if name in error.headers
+    }
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return Problem(413, "the body is larger than allowed", code="body-too-large", headers=kept)
     if isinstance(error, web.HTTPMethodNotAllowed):

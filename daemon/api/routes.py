@@ -16,15 +16,15 @@ from daemon.api.live import Live
 from daemon.api.metrics import CONTENT_TYPE, Metrics
 from daemon.api.openapi import document as openapi_document
 from daemon.api.orders import Orders, find_instrument, read_json_body
-from daemon.api.ports import ApiSettings, Engine, Projection
+from daemon.api.ports import Engine, Projection
 from daemon.api.problems import Problem
 from daemon.api.reads import Reads
+from daemon.readmodel.bars import INTERVALS
 from schemas.events import BarSide, InstrumentDefined
 
 STATIC = Path(__file__).parent / "static"
 MAX_ROWS = 1000
 MAX_INTEGER = 2**63 - 1
-INTERVALS = {"1s": 10**9, "1m": 60 * 10**9, "1h": 3600 * 10**9, "1d": 86_400 * 10**9}
 SIDES = {side.name.lower(): side for side in BarSide}
 
 _encode = msgspec.json.encode
@@ -55,8 +55,6 @@ class Routes:
         orders: Orders,
         metrics: Metrics,
         live: Live,
-        *,
-        settings: ApiSettings,
     ) -> None:
         self._engine = engine
         self._projection = projection
@@ -64,7 +62,6 @@ class Routes:
         self._orders = orders
         self._metrics = metrics
         self._live = live
-        self._settings = settings
         self._started_ns = time.time_ns()
         self._openapi = _encode(openapi_document())
         self._page = (STATIC / "index.html").read_bytes()
@@ -106,7 +103,7 @@ class Routes:
         )
 
     async def _health(self, _request: web.Request) -> web.Response:
-        health = look(self._engine, self._projection, self._settings)
+        health = look(self._engine, self._projection)
         return _json(health.document(), status=503 if health.status is HealthStatus.FAILED else 200)
 
     async def _metrics_text(self, _request: web.Request) -> web.Response:
@@ -117,7 +114,7 @@ class Routes:
 
     async def _status(self, request: web.Request) -> web.Response:
         _parameters(request)
-        health = look(self._engine, self._projection, self._settings).document()
+        health = look(self._engine, self._projection).document()
         return _json(
             {
                 "version": version("taped"),
@@ -141,18 +138,21 @@ class Routes:
         )
         defined = self._instrument(query)
         limit = _integer(query, "limit", default=500, most=MAX_ROWS)
-        before = _optional_integer(query, "cursor")
-        to_ns = _optional_integer(query, "to_ns")
+        cursor = _optional_integer(query, "cursor")
+        from_ns, to_ns = _optional_integer(query, "from_ns"), _optional_integer(query, "to_ns")
+        forward = from_ns is not None
         bars = self._reads.bars(
             defined,
-            interval_ns=INTERVALS[_choice(query, "interval", INTERVALS, default="1m")],
+            interval=_choice(query, "interval", INTERVALS, default="1min"),
             side=SIDES[_choice(query, "side", SIDES, default="trade")],
-            from_ns=_optional_integer(query, "from_ns"),
-            to_ns=before if to_ns is None else to_ns if before is None else min(before, to_ns),
+            from_ns=cursor if forward and cursor else from_ns,
+            to_ns=to_ns if forward or cursor is None else cursor,
             limit=limit,
         )
-        cursor = str(bars[0]["start_ns"]) if len(bars) == limit else None
-        return _json({"instrument_id": defined.instrument_id, "bars": bars, "next": cursor})
+        following = None
+        if len(bars) == limit:
+            following = str(bars[-1]["start_ns"] + 1 if forward else bars[0]["start_ns"])
+        return _json({"instrument_id": defined.instrument_id, "bars": bars, "next": following})
 
     async def _ticks(self, request: web.Request) -> web.Response:
         query = _parameters(request, "instrument", "venue", "kind", "limit", "cursor")
@@ -167,7 +167,7 @@ class Routes:
         query = _parameters(request, "open", "instrument", "venue", "limit", "cursor")
         limit = _integer(query, "limit", default=100, most=MAX_ROWS)
         orders = self._reads.orders(
-            open_only=_choice(query, "open", ("true", "false"), default="false") == "true",
+            is_open={"true": True, "false": None}[_choice(query, "open", ("true", "false"), default="false")],
             instrument_id=self._instrument(query).instrument_id if "instrument" in query else None,
             before=_optional_integer(query, "cursor"),
             limit=limit,
@@ -202,7 +202,9 @@ class Routes:
     def _instrument(self, query: Mapping[str, str]) -> InstrumentDefined:
         name = query.get("instrument")
         if name is None:
-            raise Problem(400, "the parameter instrument is missing: a symbol or an instrument_id", code="parameter")
+            raise Problem(
+                400, "the parameter instrument is missing: a symbol or an instrument_id", code="parameter"
+            )
         return find_instrument(self._engine, name, query.get("venue"))
 
 
@@ -211,7 +213,9 @@ def _parameters(request: web.Request, *known: str) -> Mapping[str, str]:
     for name in query:
         if name not in known:
             allowed = ", ".join(known) or "none"
-            raise Problem(400, f"the parameter {name[:64]} is not known here; known: {allowed}", code="parameter")
+            raise Problem(
+                400, f"the parameter {name[:64]} is not known here; known: {allowed}", code="parameter"
+            )
         if len(query.getall(name)) > 1:
             raise Problem(400, f"the parameter {name} was given twice", code="parameter")
     return query
@@ -233,9 +237,7 @@ def _integer(query: Mapping[str, str], name: str, *, default: int, most: int) ->
 def _choice(query: Mapping[str, str], name: str, allowed: Any, *, default: str) -> str:
     text = query.get(name, default)
     if text not in allowed:
-        raise Problem(
-            400, f"{name} must be one of {', '.join(allowed)}, not {text[:40]!r}", code="parameter"
-        )
+        raise Problem(400, f"{name} must be one of {', '.join(allowed)}, not {text[:40]!r}", code="parameter")
     return text
 
 

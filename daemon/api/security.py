@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from daemon.api.access import Access, Identity
-from daemon.api.ports import ApiSettings
+from daemon.api.ports import is_loopback
 from daemon.api.problems import Problem
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -29,12 +29,17 @@ HEADERS = {
 
 
 class Guard:
-    """Decides on requests from their headers alone; keeps no state of clients."""
+    """Decides on requests from their headers alone; keeps no state of clients.
 
-    def __init__(self, access: Access, settings: ApiSettings) -> None:
+    Args:
+        access: the tokens.
+        host: what the daemon listens on; on a loopback address reading needs no token.
+    """
+
+    def __init__(self, access: Access, host: str) -> None:
         self._access = access
-        self._open_reads = settings.loopback
-        self._names = {"localhost", settings.host.lower(), *(name.lower() for name in settings.allowed_hosts)}
+        self._open_reads = is_loopback(host)
+        self._names = {"localhost", host.lower()}
 
     def check(self, request: web.Request) -> None:
         """Refuse the request unless it may go on to its route.
@@ -48,7 +53,9 @@ class Guard:
         headers = request.headers
         if not self._is_ours(headers.get("Host", "")):
             raise Problem(
-                403, "the Host header names another machine; add it to api.allowed_hosts", code="host"
+                403,
+                "the Host header names another machine; use the address, localhost, or the name in api.host",
+                code="host",
             )
         changes = request.method not in SAFE_METHODS
         if changes or request.path == "/ws":

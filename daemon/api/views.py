@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,7 +11,6 @@ import msgspec
 from daemon.api.decimals import to_short_text, to_text
 from daemon.trading.books import mark_price
 from daemon.trading.money import MONEY_SCALE
-from daemon.trading.portfolio import Position
 from schemas.events import (
     AssetClass,
     InstrumentDefined,
@@ -23,7 +23,6 @@ from schemas.events import (
 
 Row = Mapping[str, Any]
 Document = dict[str, Any]
-Instruments = Mapping[int, InstrumentDefined]
 
 AVERAGE_DECIMALS = 4
 """An average price is given with so many decimals more than the instrument's prices, cut behind."""
@@ -35,9 +34,9 @@ _LIQUIDITY = {int(kind): kind.name.lower() for kind in Liquidity}
 _STATES = {int(state): state.name.lower() for state in TradingState}
 
 
-def money(value: int | str) -> str:
+def money(value: int) -> str:
     """Return money of 18 decimals as decimal text with at least two decimals."""
-    return to_short_text(int(value), MONEY_SCALE, decimals=2)
+    return to_short_text(value, MONEY_SCALE, decimals=2)
 
 
 def instrument(defined: InstrumentDefined) -> Document:
@@ -55,15 +54,15 @@ def _optional(value: int | None, scale: int) -> str | None:
     return None if value is None else to_text(value, scale)
 
 
-def price(row: Row, defined: InstrumentDefined) -> Document:
+def price(row: Row) -> Document:
     """Return the last trade and the standing quote of an instrument."""
-    prices, quantities = defined.price_scale, defined.quantity_scale
+    prices, quantities = row["price_scale"], row["quantity_scale"]
     return {
-        "instrument_id": defined.instrument_id,
-        "symbol": defined.symbol,
+        "instrument_id": row["instrument_id"],
+        "symbol": row["symbol"],
         "last": _optional(row["last_price"], prices),
         "last_quantity": _optional(row["last_quantity"], quantities),
-        "last_ns": row["last_ns"],
+        "last_ns": row["trade_ns"],
         "bid": _optional(row["bid_price"], prices),
         "bid_quantity": _optional(row["bid_quantity"], quantities),
         "ask": _optional(row["ask_price"], prices),
@@ -112,16 +111,15 @@ def bar(row: Row, defined: InstrumentDefined) -> Document:
         "high": to_text(row["high"], scale),
         "low": to_text(row["low"], scale),
         "close": to_text(row["close"], scale),
-        "volume": to_text(int(row["volume"]), defined.quantity_scale),
+        "volume": to_text(row["volume"], defined.quantity_scale),
         "count": row["count"],
     }
 
 
-def average_price(value: int, quantity: int, defined: InstrumentDefined) -> str | None:
+def average_price(value: int, quantity: int, scale: int) -> str | None:
     """Return `value / quantity` as a price; value is a sum of price times quantity, both scaled."""
     if quantity == 0:
         return None
-    scale = defined.price_scale
     cut = abs(value) * 10**AVERAGE_DECIMALS // abs(quantity)
     return to_short_text(cut, scale + AVERAGE_DECIMALS, decimals=scale)
 
@@ -145,9 +143,9 @@ def order(row: Row, defined: InstrumentDefined | None) -> Document:
         "time_in_force": _TIMES[row["time_in_force"]],
         "post_only": bool(row["post_only"]),
         "reduce_only": bool(row["reduce_only"]),
-        "status": row["status"],
+        "status": row["status"].lower(),
         "filled_quantity": to_text(filled, quantities),
-        "average_price": average_price(int(row["filled_value"]), filled, defined) if defined else None,
+        "average_price": average_price(row["filled_value"], filled, prices),
         "rule": row["rule"],
         "reason": row["reason"],
         "source": row["source"],
@@ -172,73 +170,66 @@ def fill(row: Row, defined: InstrumentDefined) -> Document:
         "fee": to_short_text(row["fee"], row["fee_scale"], decimals=2),
         "fee_currency": row["fee_currency"],
         "liquidity": _LIQUIDITY[row["liquidity"]],
-        "realized": money(row["realized"]),
+        "realised": money(row["realised"]),
         "ts_ns": row["ts_ns"],
     }
 
 
-def _unrealized(held: Row, prices: Row | None, defined: InstrumentDefined) -> tuple[int | None, int]:
-    """Return the price a position is valued at (None: not known) and the profit at that price."""
-    if prices is None or held["quantity"] == 0:
-        return None, 0
-    last, bid, ask = prices["last_price"], prices["bid_price"], prices["ask_price"]
-    mark = mark_price(last, bid, ask, quantity=held["quantity"])
-    if mark is None:
-        return None, 0
-    return mark, Position(held["quantity"], int(held["cost_basis"])).unrealised(defined, mark)
+def _at_market(held: Row) -> tuple[int | None, int]:
+    """Return the price a position is valued at (None: none is known) and the profit at that price."""
+    quantity = held["quantity"]
+    mark = mark_price(held["last_price"], held["bid_price"], held["ask_price"], quantity=quantity)
+    if mark is None or quantity == 0:
+        return mark, 0
+    decimals = MONEY_SCALE - held["price_scale"] - held["quantity_scale"]
+    return mark, mark * quantity * held["multiplier"] * 10**decimals - held["cost_basis"]
 
 
-def position(held: Row, prices: Row | None, defined: InstrumentDefined) -> Document:
+def position(held: Row) -> Document:
     """Return a position at market; without any price it counts at cost."""
     quantity = held["quantity"]
-    decimals = MONEY_SCALE - defined.price_scale - defined.quantity_scale
-    value = int(held["cost_basis"]) // (10**decimals * defined.multiplier)
-    mark, unrealized = _unrealized(held, prices, defined)
+    prices, quantities = held["price_scale"], held["quantity_scale"]
+    cost = held["cost_basis"] // (10 ** (MONEY_SCALE - prices - quantities) * held["multiplier"])
+    mark, unrealised = _at_market(held)
     return {
-        "instrument_id": defined.instrument_id,
-        "symbol": defined.symbol,
-        "venue": defined.venue,
-        "currency": defined.quote_currency,
-        "quantity": to_text(quantity, defined.quantity_scale),
-        "average_price": average_price(value, quantity, defined),
-        "market_price": _optional(mark, defined.price_scale),
+        "instrument_id": held["instrument_id"],
+        "symbol": held["symbol"],
+        "venue": held["venue"],
+        "currency": held["quote_currency"],
+        "quantity": to_text(quantity, quantities),
+        "average_price": average_price(cost, quantity, prices),
+        "market_price": _optional(mark, prices),
         "cost_basis": money(held["cost_basis"]),
-        "unrealized": money(unrealized),
-        "realized": money(held["realized"]),
-        "fees": money(held["fees"]),
+        "unrealised": money(unrealised),
+        "realised": money(held["realised"]),
         "updated_ns": held["updated_ns"],
     }
 
 
-def account(
-    rows: Iterable[Row], held: Iterable[Row], prices: Mapping[int, Row], instruments: Instruments
-) -> Document:
-    """Return cash and equity by currency; the main one is that of the largest deposits, then by name."""
-    cost: dict[str, int] = {}
-    unrealized: dict[str, int] = {}
+def account(rows: Iterable[Row], held: Iterable[Row]) -> Document:
+    """Return cash and equity by currency; the main currency is that of the largest deposit."""
+    cost: Counter[str] = Counter()
+    realised: Counter[str] = Counter()
+    unrealised: Counter[str] = Counter()
     for row in held:
-        defined = instruments.get(row["instrument_id"])
-        if defined is None:
-            continue
-        currency = defined.quote_currency
-        _, gain = _unrealized(row, prices.get(defined.instrument_id), defined)
-        cost[currency] = cost.get(currency, 0) + int(row["cost_basis"])
-        unrealized[currency] = unrealized.get(currency, 0) + gain
+        currency = row["quote_currency"]
+        realised[currency] += row["realised"]
+        cost[currency] += row["cost_basis"]
+        unrealised[currency] += _at_market(row)[1]
     balances, largest, main = [], -1, None
     for row in rows:
         currency = row["currency"]
-        gain = unrealized.get(currency, 0)
-        if int(row["deposits"]) > largest:
-            largest, main = int(row["deposits"]), currency
+        if row["deposits"] > largest:
+            largest, main = row["deposits"], currency
         balances.append(
             {
                 "currency": currency,
                 "cash": money(row["cash"]),
                 "deposits": money(row["deposits"]),
-                "realized": money(row["realized"]),
-                "unrealized": money(gain),
+                "realised": money(realised[currency]),
+                "unrealised": money(unrealised[currency]),
                 "fees": money(row["fees"]),
-                "equity": money(int(row["cash"]) + cost.get(currency, 0) + gain),
+                "equity": money(row["cash"] + cost[currency] + unrealised[currency]),
             }
         )
     return {"main_currency": main, "balances": balances}

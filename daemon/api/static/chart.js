@@ -6,13 +6,13 @@ import { clock, day, number } from "./format.js";
 const LIBRARY = "/static/vendor/lightweight-charts.mjs";
 const BARS = 240;
 const REFRESH_MS = 1000;
-const SECONDS = { "1s": 1, "1m": 60, "1h": 3600, "1d": 86400 };
+const SECONDS = { "1s": 1, "1min": 60, "1h": 3600, "1day": 86400 };
 
 export class Chart {
   constructor({ plot, empty, summary, credit }) {
     Object.assign(this, { plot, empty, summary, credit });
     this.instrument = null;
-    this.interval = "1m";
+    this.interval = "1min";
     this.painter = null;
     this.request = 0;
     this.shown = "";

@@ -8,7 +8,7 @@ import { AccountTable, FillTable, OrderTable, PositionTable, PriceTable } from "
 
 const byId = (id) => document.getElementById(id);
 const instruments = new Map();
-const state = { chosen: null, interval: "1m", samples: [], retryAt: 0, connection: "waiting", reason: "" };
+const state = { chosen: null, interval: "1min", samples: [], retryAt: 0, connection: "waiting", reason: "" };
 
 const prices = new PriceTable((id) => choose(id));
 const positions = new PositionTable();
@@ -48,8 +48,8 @@ function takeAccount(data) {
   figure(byId("equity"), money(main.equity), main.currency);
   equity.push(Number(main.equity));
   byId("equity-under").textContent = `cash ${money(main.cash)}`;
-  figure(byId("unrealised"), gain(main.unrealized), main.currency, tone(main.unrealized));
-  figure(byId("realised"), gain(main.realized), main.currency, tone(main.realized));
+  figure(byId("unrealised"), gain(main.unrealised), main.currency, tone(main.unrealised));
+  figure(byId("realised"), gain(main.realised), main.currency, tone(main.realised));
   byId("fees").textContent = `fees ${money(main.fees)}`;
 }
 

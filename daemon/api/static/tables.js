@@ -165,10 +165,10 @@ export class PositionTable {
       setText(parts[0].small, flat ? "flat" : position.quantity.startsWith("-") ? "short" : "long");
       setText(parts[1].main, number(position.quantity));
       setText(parts[2].main, flat ? "–" : money(position.average_price, instrument.decimals));
-      setText(parts[3].main, gain(position.unrealized));
-      setClass(parts[3].main, tone(position.unrealized));
-      setText(parts[4].main, gain(position.realized));
-      setClass(parts[4].main, tone(position.realized));
+      setText(parts[3].main, gain(position.unrealised));
+      setClass(parts[3].main, tone(position.unrealised));
+      setText(parts[4].main, gain(position.realised));
+      setClass(parts[4].main, tone(position.realised));
     }
     for (const key of [...this.rows.rows.keys()]) if (!kept.has(key)) this.rows.remove(key);
   }

@@ -1,0 +1,101 @@
+"""What the read model knows, as documents. One query or two for each question, in tens of microseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from daemon.api import views
+from daemon.readmodel.queries import ReadModelQueries, Row
+from daemon.trading.core import Core
+from schemas.events import BarSide, InstrumentDefined
+
+Document = dict[str, Any]
+PriceRows = Mapping[int, Row]
+
+
+class Reads:
+    """Questions of the API to the read model; instruments and their scales come from the core."""
+
+    def __init__(self, queries: ReadModelQueries, core: Core) -> None:
+        self._queries = queries
+        self._core = core
+
+    def instruments(self) -> list[Document]:
+        """Return all instruments by id."""
+        return [views.instrument(defined) for _, defined in sorted(self._core.instruments.items())]
+
+    def price_rows(self) -> PriceRows:
+        """Return last trade and standing quote of each instrument that has one, as stored."""
+        rows = self._queries.prices()
+        return {
+            row["instrument_id"]: row
+            for row in rows
+            if row["trade_seq"] is not None or row["quote_seq"] is not None
+        }
+
+    def price(self, row: Row) -> Document:
+        """Return one row of `price_rows` for people."""
+        return views.price(row)
+
+    def bars(
+        self,
+        defined: InstrumentDefined,
+        *,
+        interval: str,
+        side: BarSide,
+        from_ns: int | None,
+        to_ns: int | None,
+        limit: int,
+    ) -> list[Document]:
+        """Return bars in order of time: from a time on, or the last ones before `to_ns`."""
+        rows = self._queries.bars(
+            defined.instrument_id, interval, side, from_ns=from_ns, to_ns=to_ns, limit=limit
+        )
+        return [views.bar(row, defined) for row in rows]
+
+    def ticks(
+        self, defined: InstrumentDefined, *, kind: str, before: int | None, limit: int
+    ) -> list[Document]:
+        """Return trades or quotes, newest first."""
+        view = views.trade if kind == "trade" else views.quote
+        rows = self._queries.ticks(defined.instrument_id, kind, before=before, limit=limit)
+        return [view(row, defined) for row in rows]
+
+    def orders(
+        self, *, is_open: bool | None, instrument_id: int | None, before: int | None, limit: int
+    ) -> list[Document]:
+        """Return orders, newest first."""
+        rows = self._queries.orders(is_open=is_open, instrument_id=instrument_id, before=before, limit=limit)
+        return [self._order(row) for row in rows]
+
+    def order(self, order_id: int) -> Document | None:
+        """Return one order, or None."""
+        row = self._queries.order(order_id)
+        return None if row is None else self._order(row)
+
+    def order_by_client_id(self, client_id: str) -> Document | None:
+        """Return the order that was requested under the caller's own id, or None."""
+        row = self._queries.order_by_client_id(client_id)
+        return None if row is None else self._order(row)
+
+    def fills(self, limit: int) -> list[Document]:
+        """Return the latest fills, oldest first."""
+        instruments = self._core.instruments
+        rows = self._queries.fills(limit=limit)
+        return [views.fill(row, instruments[row["instrument_id"]]) for row in reversed(rows)]
+
+    def positions(self) -> list[Document]:
+        """Return positions at market."""
+        return [views.position(row) for row in self._queries.positions()]
+
+    def account(self) -> Document:
+        """Return cash and equity by currency."""
+        return views.account(self._queries.account(), self._queries.positions())
+
+    def trading(self) -> Document:
+        """Return the trading state."""
+        return views.trading(self._queries.trading_state())
+
+    def _order(self, row: Row) -> Document:
+        return views.order(row, self._core.instruments.get(row["instrument_id"]))
