@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -18,6 +18,8 @@ from daemon.venue.feeds.instruments import VENUE_DEFAULTS, InstrumentDefaults, I
 from daemon.venue.feeds.parsing import (
     ABSENT,
     MAX_CLOCK_DIFFERENCE_NS,
+    MAX_TIME_NS,
+    MIN_TIME_NS,
     Listing,
     Listings,
     RejectedError,
@@ -36,10 +38,11 @@ _MAX_NAME = 160
 _MILLISECONDS_BELOW = 10**14
 _BUY, _SELL = Side.BUY, Side.SELL
 
+Decode = Callable[[bytes], Any]
 Route = Callable[[bytes, int, list[Event]], None]
 
 
-class _TradeData(msgspec.Struct, gc=False):
+class _SpotTrade(msgspec.Struct, gc=False):
     e: Literal["trade"]
     s: str
     t: int
@@ -47,10 +50,21 @@ class _TradeData(msgspec.Struct, gc=False):
     q: str
     T: int
     m: bool
-    X: str | None = None
+    X: None = None
 
 
-class _AggregateData(msgspec.Struct, gc=False):
+class _FuturesTrade(msgspec.Struct, gc=False):
+    e: Literal["trade"]
+    s: str
+    t: int
+    p: str
+    q: str
+    T: int
+    m: bool
+    X: str
+
+
+class _SpotAggregate(msgspec.Struct, gc=False):
     e: Literal["aggTrade"]
     s: str
     t: int = msgspec.field(name="a")
@@ -58,29 +72,49 @@ class _AggregateData(msgspec.Struct, gc=False):
     q: str
     T: int
     m: bool
-    M: bool | None = None
+    M: bool
+    X: None = None
 
 
-class _BookData(msgspec.Struct, gc=False):
+class _FuturesAggregate(msgspec.Struct, gc=False):
+    e: Literal["aggTrade"]
+    s: str
+    t: int = msgspec.field(name="a")
+    p: str
+    q: str
+    T: int
+    m: bool
+    M: None = None
+    X: None = None
+
+
+class _SpotBook(msgspec.Struct, gc=False):
     u: int
     s: str
     b: str
     B: str
     a: str
     A: str
-    T: int | None = None
+    T: None = None
 
 
-class _TradeMessage(msgspec.Struct, gc=False):
-    data: _TradeData
+class _FuturesBook(msgspec.Struct, gc=False):
+    u: int
+    s: str
+    b: str
+    B: str
+    a: str
+    A: str
+    T: int
 
 
-class _AggregateMessage(msgspec.Struct, gc=False):
-    data: _AggregateData
+_Data = TypeVar("_Data")
+_AnyTrade = _SpotTrade | _FuturesTrade | _SpotAggregate | _FuturesAggregate
+_AnyBook = _SpotBook | _FuturesBook
 
 
-class _BookMessage(msgspec.Struct, gc=False):
-    data: _BookData
+class _Message(msgspec.Struct, Generic[_Data], gc=False):
+    data: _Data
 
 
 class _AnyMessage(msgspec.Struct, gc=False):
@@ -91,9 +125,13 @@ class _AnyMessage(msgspec.Struct, gc=False):
     error: msgspec.Raw = ABSENT
 
 
-_decode_trade = msgspec.json.Decoder(_TradeMessage).decode
-_decode_aggregate = msgspec.json.Decoder(_AggregateMessage).decode
-_decode_book = msgspec.json.Decoder(_BookMessage).decode
+def _decoder(data: type) -> Decode:
+    return msgspec.json.Decoder(_Message[data]).decode  # type: ignore[valid-type]  # Made at run time.
+
+
+# What tells the markets apart is in the types: a message of the other market does not fit.
+_SPOT_DECODERS = (_decoder(_SpotTrade), _decoder(_SpotAggregate), _decoder(_SpotBook))
+_FUTURES_DECODERS = (_decoder(_FuturesTrade), _decoder(_FuturesAggregate), _decoder(_FuturesBook))
 _decode_any = msgspec.json.Decoder(_AnyMessage).decode
 
 
@@ -119,7 +157,8 @@ class BinanceParser:
         defaults: InstrumentDefaults | None = None,
         symbol: str | None = None,
     ) -> None:
-        self._futures = futures
+        decoders = _FUTURES_DECODERS if futures else _SPOT_DECODERS
+        self._decode_trade, self._decode_aggregate, self._decode_book = decoders
         self._tally = tally
         self._listings = Listings(registry, venue, defaults or VENUE_DEFAULTS[SPOT], symbol)
         # Aggregates count in ids of their own, so they have listings of their own.
@@ -163,9 +202,9 @@ class BinanceParser:
     def _new_route(self, stream: str) -> Route:
         symbol, _, channel = stream.partition("@")
         if channel == "trade":
-            return partial(self._trade, self._listings.get(symbol.upper()), _decode_trade)
+            return partial(self._trade, self._listings.get(symbol.upper()), self._decode_trade)
         if channel == "aggTrade":
-            return partial(self._trade, self._aggregates.get(symbol.upper()), _decode_aggregate)
+            return partial(self._trade, self._aggregates.get(symbol.upper()), self._decode_aggregate)
         if channel == "bookTicker":
             return partial(self._book, self._listings.get(symbol.upper()))
         if not channel:
@@ -179,26 +218,31 @@ class BinanceParser:
     def _trade(
         self,
         listing: Listing,
-        decode: Callable[[bytes], Any],
+        decode: Decode,
         message: bytes,
         received_ns: int,
         out: list[Event],
     ) -> None:
-        data: _TradeData | _AggregateData = decode(message).data
+        data: _AnyTrade = decode(message).data
         if data.s != listing.symbol:
             raise RejectedError(f"symbol {data.s[:64]!r} in a stream of {listing.symbol}")
         trade_id = data.t
         last = listing.last_trade_id
-        in_order = last is None or trade_id == last + 1
+        in_order = last is not None and trade_id == last + 1
         if not in_order:
             listing.check_order(trade_id)
         price = listing.prices[data.p]
         quantity = listing.quantities[data.q]
         stamp = data.T
         ts_ns = stamp * (1_000_000 if stamp < _MILLISECONDS_BELOW else 1_000)
-        if not -MAX_CLOCK_DIFFERENCE_NS <= received_ns - ts_ns <= MAX_CLOCK_DIFFERENCE_NS or stamp <= 0:
+        if (
+            not -MAX_CLOCK_DIFFERENCE_NS <= received_ns - ts_ns <= MAX_CLOCK_DIFFERENCE_NS
+            or not MIN_TIME_NS <= ts_ns <= MAX_TIME_NS
+        ):
             check_clocks(received_ns, ts_ns)
-        if self._is_of_no_market(data):
+        if data.X is not None and data.X != "MARKET":
+            # Liquidations and insurance-fund trades, which no order book made.
+            self._tally.skip(f"trade {data.X}")
             listing.follow(trade_id, ts_ns)
             return
         if price <= 0 or quantity <= 0:
@@ -224,30 +268,14 @@ class BinanceParser:
             )
         )
 
-    def _is_of_no_market(self, data: _TradeData | _AggregateData) -> bool:
-        """Count liquidations and insurance-fund trades of futures, which no order book made."""
-        if isinstance(data, _AggregateData):
-            if (data.M is None) is not self._futures:
-                raise RejectedError("an aggregate trade of the other Binance market (spot, futures)")
-            return False
-        kind = data.X
-        if (kind is not None) is not self._futures:
-            raise RejectedError("a trade of the other Binance market (spot, futures)")
-        if kind is None or kind == "MARKET":
-            return False
-        self._tally.skip(f"trade {kind}")
-        return True
-
     def _book(self, listing: Listing, message: bytes, received_ns: int, out: list[Event]) -> None:
-        data = _decode_book(message).data
+        data: _AnyBook = self._decode_book(message).data
         if data.s != listing.symbol:
             raise RejectedError(f"symbol {data.s[:64]!r} in a stream of {listing.symbol}")
         prices, quantities = listing.prices, listing.quantities
         bid, bid_quantity = prices[data.b], quantities[data.B]
         ask, ask_quantity = prices[data.a], quantities[data.A]
         stamp = data.T
-        if (stamp is not None) is not self._futures:
-            raise RejectedError("a book ticker of the other Binance market (spot, futures)")
         if stamp is None:  # Spot book tickers carry no time.
             ts_ns = received_ns
             check_received(received_ns)

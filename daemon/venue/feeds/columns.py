@@ -36,6 +36,7 @@ _SIDES = {"buy": Side.BUY, "b": Side.BUY, "sell": Side.SELL, "s": Side.SELL, "":
 _MAKER = {"1": Side.SELL, "true": Side.SELL, "0": Side.BUY, "false": Side.BUY}
 """Whether the buyer was the maker -> side of the taker."""
 _MAX_ID_DIGITS = 18
+_MAX_TEXT = 64
 
 
 class ColumnError(TapedError):
@@ -230,6 +231,8 @@ class ColumnsParser:
             )
         aggressor = _aggressor(fields)
         id_text = fields.get("trade_id") or None
+        if len(id_text or "") > _MAX_TEXT or len(fields.get("exchange", "")) > _MAX_TEXT:
+            raise RejectedError(f"trade id or exchange longer than {_MAX_TEXT} characters")
         trade_id = int(id_text) if id_text is not None and _is_number(id_text) else id_text
         if isinstance(trade_id, int):
             listing.check_order(trade_id)

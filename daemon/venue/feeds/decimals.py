@@ -11,6 +11,7 @@ from schemas.errors import TapedError
 
 MAX_SCALED = 2**63 - 1
 MAX_TEXT = 48
+_SURE_DIGITS = 18  # Any number of that length fits 64 bits.
 MEMO_ENTRIES = 2048
 
 
@@ -27,6 +28,14 @@ def scaled(text: str, scale: int) -> int:
     """
     whole, point, fraction = text.partition(".")
     digits = whole + fraction
+    if (
+        len(fraction) == scale
+        and len(digits) <= _SURE_DIGITS
+        and digits.isdigit()
+        and digits.isascii()
+        and whole
+    ):
+        return int(digits)  # The usual case by far: venues send all decimals.
     # str.isdigit alone would let other scripts' digits through, and int() underscores and blanks.
     if not (digits.isascii() and digits.isdigit() and whole) or (point and not fraction):
         raise DecimalError(f"{_shown(text)} is not a decimal number")

@@ -62,6 +62,7 @@ class InstrumentRegistry:
 
     def __init__(self, known: Iterable[InstrumentDefined] = (), *, closed: bool = False) -> None:
         self._by_symbol: dict[tuple[str, str], InstrumentDefined] = {}
+        self._by_id: dict[int, InstrumentDefined] = {}
         self._closed = closed
         self._next_id = 1
         for definition in known:
@@ -73,11 +74,16 @@ class InstrumentRegistry:
     def add(self, definition: InstrumentDefined) -> None:
         """Take over a definition from the journal."""
         self._by_symbol[definition.venue, definition.symbol] = definition
+        self._by_id[definition.instrument_id] = definition
         self._next_id = max(self._next_id, definition.instrument_id + 1)
 
     def find(self, symbol: str, venue: str) -> InstrumentDefined | None:
         """Return the definition of a known instrument."""
         return self._by_symbol.get((venue, symbol))
+
+    def symbol(self, instrument_id: int) -> str:
+        """Return the symbol of an id that this registry gave or was told."""
+        return self._by_id[instrument_id].symbol
 
     def draft(
         self, symbol: str, venue: str, defaults: InstrumentDefaults, *, ts_ns: int = 0

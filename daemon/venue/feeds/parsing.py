@@ -27,6 +27,7 @@ MIN_TIME_NS = 631_152_000 * 1_000_000_000
 """1990: before any electronic venue's data."""
 MAX_TIME_NS = 4_102_444_800 * 1_000_000_000
 """2100."""
+MAX_ID = 2**63 - 1
 MAX_ID_STEP = 100_000_000
 """A trade id that leaps further is damage: the busiest stream takes two weeks for it."""
 
@@ -159,6 +160,8 @@ class Listing:
         Raises:
             RejectedError: it was seen, goes back, or leaps.
         """
+        if not 0 <= trade_id <= MAX_ID:
+            raise RejectedError(f"trade id {trade_id} does not fit 64 bits")
         last = self.last_trade_id
         if last is None:
             return

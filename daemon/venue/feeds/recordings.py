@@ -35,12 +35,11 @@ class RawLines:
         for line in lines:
             number += 1
             try:
-                digits = line.find(b" ", 0, _MAX_STAMP)
-                stamp = line[:digits]
-                if digits == _NS_DIGITS and stamp.isdigit():
-                    parse(line[digits + 1 :], int(stamp), out)
-                elif digits == _US_DIGITS and stamp.isdigit():
-                    parse(line[digits + 1 :], int(stamp) * 1_000, out)
+                stamp, _, message = line.partition(b" ")
+                if len(stamp) == _NS_DIGITS and stamp.isdigit():
+                    parse(message, int(stamp), out)
+                elif len(stamp) == _US_DIGITS and stamp.isdigit():
+                    parse(message, int(stamp) * 1_000, out)
                 elif line.strip():
                     raise RejectedError("no receive time of 19 (ns) or 16 (µs) digits and a blank in front")
                 else:
