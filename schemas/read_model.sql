@@ -1,0 +1,283 @@
+-- The read model: what the journal says, as tables. Derived; `taped replay rebuild` makes it again.
+--
+-- Written by one connection (apsw, WAL, synchronous=NORMAL), one transaction for each group of durable
+-- batches, with meta.applied_seq in the same transaction. Every row is a function of the events 1 to
+-- applied_seq and of meta.keep_ticks alone, however the stream was cut into batches.
+--
+-- Units. *_ns: integer nanoseconds since 1970 UTC. Prices and quantities: integers scaled by the
+-- instrument's price_scale and quantity_scale. Money (cost, fees, profit, cash): decimal TEXT with 18
+-- places, because it outgrows 64 bits. seq: sequence number of an event in the journal.
+-- Enumerations hold the numbers of schemas/events.py, except orders.status, which is a word.
+--
+-- Limits, applied whenever seq passes a multiple of 16,384, so that they too depend on seq alone:
+--   trades, quotes, bars_received   the last meta.keep_ticks sequence numbers
+--   bars of 1 s / 1 min             7 / 400 days before the instrument's latest tick
+--   events                          the last 1,000,000
+--   sensors                         the last 100,000
+--   equity                          the last 400 days, one row a minute at most
+-- Longer bars, orders, fills and imports stay.
+
+CREATE TABLE meta (
+    name  TEXT PRIMARY KEY,
+    value ANY NOT NULL
+) STRICT, WITHOUT ROWID;
+-- journal_id, schema_version, keep_ticks, applied_seq, applied_ns (time of that event), events_total
+
+CREATE TABLE instruments (
+    instrument_id  INTEGER PRIMARY KEY,
+    symbol         TEXT NOT NULL,
+    venue          TEXT NOT NULL,
+    asset_class    INTEGER NOT NULL,
+    base_currency  TEXT NOT NULL,
+    quote_currency TEXT NOT NULL,
+    price_scale    INTEGER NOT NULL,
+    quantity_scale INTEGER NOT NULL,
+    tick_size      INTEGER NOT NULL,
+    lot_size       INTEGER NOT NULL,
+    multiplier     INTEGER NOT NULL,
+    session_zone   TEXT NOT NULL,
+    defined_seq    INTEGER NOT NULL,
+    defined_ns     INTEGER NOT NULL
+) STRICT;
+
+-- Market data -------------------------------------------------------------------------------------
+
+CREATE TABLE trades (
+    seq           INTEGER PRIMARY KEY,
+    instrument_id INTEGER NOT NULL,
+    ts_ns         INTEGER NOT NULL,
+    received_ns   INTEGER NOT NULL,
+    price         INTEGER NOT NULL,
+    quantity      INTEGER NOT NULL,
+    aggressor     INTEGER NOT NULL,
+    trade_id      ANY,               -- the venue's: number, text, or none
+    conditions    INTEGER NOT NULL,
+    exchange      TEXT NOT NULL
+) STRICT;
+CREATE INDEX trades_of_instrument ON trades (instrument_id);
+
+CREATE TABLE quotes (
+    seq           INTEGER PRIMARY KEY,
+    instrument_id INTEGER NOT NULL,
+    ts_ns         INTEGER NOT NULL,
+    received_ns   INTEGER NOT NULL,
+    bid_price     INTEGER,           -- NULL: the quote did not tell this side
+    bid_quantity  INTEGER,
+    ask_price     INTEGER,
+    ask_quantity  INTEGER,
+    conditions    INTEGER NOT NULL,
+    exchange      TEXT NOT NULL
+) STRICT;
+CREATE INDEX quotes_of_instrument ON quotes (instrument_id);
+
+CREATE TABLE last_trade (
+    instrument_id INTEGER PRIMARY KEY,
+    seq           INTEGER NOT NULL,
+    ts_ns         INTEGER NOT NULL,
+    received_ns   INTEGER NOT NULL,
+    price         INTEGER NOT NULL,
+    quantity      INTEGER NOT NULL,
+    aggressor     INTEGER NOT NULL
+) STRICT;
+
+-- The last told bid and the last told ask; seq, ts_ns and received_ns are those of the later quote.
+CREATE TABLE last_quote (
+    instrument_id INTEGER PRIMARY KEY,
+    seq           INTEGER NOT NULL,
+    ts_ns         INTEGER NOT NULL,
+    received_ns   INTEGER NOT NULL,
+    bid_price     INTEGER,
+    bid_quantity  INTEGER,
+    bid_seq       INTEGER,
+    ask_price     INTEGER,
+    ask_quantity  INTEGER,
+    ask_seq       INTEGER
+) STRICT;
+
+-- Bars built from ticks by the venue's time: buckets [start_ns, start_ns + interval_ns) aligned to UTC;
+-- open is the first to arrive, close the last. volume is 0 for bid and ask, and decimal TEXT beyond
+-- 64 bits. Every trade counts, those of quantity zero too.
+CREATE TABLE bars (
+    instrument_id INTEGER NOT NULL,
+    interval_ns   INTEGER NOT NULL,  -- 1 s, 1 min, 1 h or 1 day
+    side          INTEGER NOT NULL,  -- 0 trade, 1 bid, 2 ask
+    start_ns      INTEGER NOT NULL,
+    open          INTEGER NOT NULL,
+    high          INTEGER NOT NULL,
+    low           INTEGER NOT NULL,
+    close         INTEGER NOT NULL,
+    volume        ANY NOT NULL,
+    count         INTEGER NOT NULL,
+    PRIMARY KEY (instrument_id, interval_ns, side, start_ns)
+) STRICT, WITHOUT ROWID;
+
+-- Finished bars that came from outside (event Bar); never mixed with those above.
+CREATE TABLE bars_received (
+    seq           INTEGER PRIMARY KEY,
+    instrument_id INTEGER NOT NULL,
+    interval_ns   INTEGER NOT NULL,
+    side          INTEGER NOT NULL,
+    start_ns      INTEGER NOT NULL,
+    open          INTEGER NOT NULL,
+    high          INTEGER NOT NULL,
+    low           INTEGER NOT NULL,
+    close         INTEGER NOT NULL,
+    volume        INTEGER
+) STRICT;
+
+-- Trading -----------------------------------------------------------------------------------------
+
+CREATE TABLE orders (
+    order_id        INTEGER PRIMARY KEY, -- seq of its OrderRequested
+    client_id       TEXT UNIQUE,         -- the caller's id; NULL where a former order has it already
+    client_order_id TEXT,                -- the id the venue knows it by, once submitted
+    venue_order_id  TEXT,
+    venue           TEXT,
+    instrument_id   INTEGER NOT NULL,
+    strategy_id     TEXT,
+    source          TEXT NOT NULL,
+    tag             TEXT NOT NULL,
+    side            INTEGER NOT NULL,
+    order_type      INTEGER NOT NULL,
+    quantity        INTEGER NOT NULL,
+    price           INTEGER,
+    stop_price      INTEGER,
+    trail_amount    INTEGER,
+    trail_ppm       INTEGER,
+    time_in_force   INTEGER NOT NULL,
+    expire_ns       INTEGER,
+    post_only       INTEGER NOT NULL,
+    reduce_only     INTEGER NOT NULL,
+    parent_id       INTEGER,
+    oco_group       INTEGER,
+    status          TEXT NOT NULL,
+    is_open         INTEGER NOT NULL,    -- 1 until a terminal status
+    filled_quantity INTEGER NOT NULL,
+    filled_value    TEXT NOT NULL,       -- sum of price x quantity of its fills, an integer scaled by
+                                         -- price_scale + quantity_scale; divided by filled_quantity
+                                         -- it is the average price
+    rule            TEXT,                -- the risk rule that denied it
+    reason          TEXT,                -- why it was denied, rejected, canceled or expired
+    requested_ns    INTEGER NOT NULL,
+    submitted_ns    INTEGER,
+    accepted_ns     INTEGER,
+    closed_ns       INTEGER,
+    updated_ns      INTEGER NOT NULL,
+    updated_seq     INTEGER NOT NULL
+) STRICT;
+CREATE INDEX open_orders ON orders (order_id) WHERE is_open = 1;
+CREATE INDEX orders_of_instrument ON orders (instrument_id);
+
+CREATE TABLE fills (
+    seq            INTEGER PRIMARY KEY,
+    order_id       INTEGER NOT NULL,
+    venue_trade_id TEXT NOT NULL,
+    instrument_id  INTEGER NOT NULL,
+    side           INTEGER NOT NULL,
+    price          INTEGER NOT NULL,
+    quantity       INTEGER NOT NULL,
+    fee            INTEGER NOT NULL,     -- divided by 10**fee_scale, in fee_currency
+    fee_scale      INTEGER NOT NULL,
+    fee_currency   TEXT NOT NULL,
+    liquidity      INTEGER NOT NULL,
+    realised       TEXT NOT NULL,        -- profit this fill realised, before its fee, in the quote currency
+    strategy_id    TEXT,
+    ts_ns          INTEGER NOT NULL,
+    received_ns    INTEGER NOT NULL,
+    UNIQUE (order_id, venue_trade_id)    -- a fill counts once
+) STRICT;
+
+CREATE TABLE positions (
+    instrument_id INTEGER PRIMARY KEY,
+    quantity      ANY NOT NULL,          -- negative: short; decimal TEXT beyond 64 bits
+    cost_basis    TEXT NOT NULL,         -- what the open quantity cost, negative when short
+    realised      TEXT NOT NULL,         -- profit before fees
+    updated_ns    INTEGER NOT NULL,
+    updated_seq   INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE account (
+    currency    TEXT PRIMARY KEY,
+    cash        TEXT NOT NULL,
+    deposits    TEXT NOT NULL,
+    fees        TEXT NOT NULL,           -- paid so far; they are out of the cash already
+    updated_ns  INTEGER NOT NULL,
+    updated_seq INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Cash and marked positions of one currency, at the first clock tick of a minute and after each fill of it.
+CREATE TABLE equity (
+    currency     TEXT NOT NULL,
+    minute_ns    INTEGER NOT NULL,
+    seq          INTEGER NOT NULL,
+    cash         TEXT NOT NULL,
+    market_value TEXT NOT NULL,
+    equity       TEXT NOT NULL,
+    PRIMARY KEY (currency, minute_ns)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE strategies (
+    strategy_id    TEXT PRIMARY KEY,
+    kind           TEXT NOT NULL,
+    parameters     TEXT NOT NULL,        -- JSON object
+    instrument_ids TEXT NOT NULL,        -- JSON array
+    running        INTEGER NOT NULL,
+    reason         TEXT,                 -- why it stopped
+    started_ns     INTEGER NOT NULL,
+    stopped_ns     INTEGER,
+    updated_seq    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- One row, the current state; former ones are in events.
+CREATE TABLE trading_state (
+    only   INTEGER PRIMARY KEY CHECK (only = 1),
+    state  INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    source TEXT NOT NULL,
+    ts_ns  INTEGER NOT NULL,
+    seq    INTEGER NOT NULL
+) STRICT;
+
+-- History -----------------------------------------------------------------------------------------
+
+-- Every event but Trade, Quote, Bar, ClockTicked and SensorsRead.
+CREATE TABLE events (
+    number        INTEGER PRIMARY KEY,   -- 1, 2, 3 ... without gaps, in order of seq
+    seq           INTEGER NOT NULL UNIQUE,
+    ts_ns         INTEGER NOT NULL,
+    type_id       INTEGER NOT NULL,
+    name          TEXT NOT NULL,         -- the record's name, or Unknown
+    order_id      INTEGER,
+    instrument_id INTEGER,
+    text          TEXT NOT NULL          -- name and fields, for people and for searching
+) STRICT;
+CREATE INDEX events_of_order ON events (order_id) WHERE order_id IS NOT NULL;
+
+CREATE VIRTUAL TABLE events_text USING fts5 (text, content = 'events', content_rowid = 'number');
+
+CREATE TABLE sensors (
+    seq      INTEGER PRIMARY KEY,
+    ts_ns    INTEGER NOT NULL,
+    readings TEXT NOT NULL               -- JSON object
+) STRICT;
+
+CREATE TABLE breakers (
+    breaker  TEXT PRIMARY KEY,
+    state    INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    reason   TEXT NOT NULL,
+    ts_ns    INTEGER NOT NULL,
+    seq      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE imports (
+    start_seq INTEGER PRIMARY KEY,       -- seq of its import.start command
+    file      TEXT NOT NULL,
+    sha256    TEXT NOT NULL,
+    format    TEXT NOT NULL,
+    first_seq INTEGER NOT NULL,
+    last_seq  INTEGER,                   -- NULL while it runs, or where it was cut off
+    events    INTEGER,
+    finished  INTEGER NOT NULL
+) STRICT;
+CREATE INDEX imports_of_content ON imports (sha256);
