@@ -41,13 +41,12 @@ def create_app(
     settings: ApiSettings,
 ) -> web.Application:
     """Return the application; all of it runs on the loop that serves it."""
+    guard = Guard(access, settings.host)
     metrics = Metrics(engine, projection)
     reads = Reads(queries, engine.core)
     live = Live(engine, projection, reads, metrics, max_clients=settings.max_websockets)
-    app = web.Application(
-        middlewares=[_edge(Guard(access, settings.host), metrics)], client_max_size=settings.max_body_bytes
-    )
-    Routes(engine, projection, reads, Orders(engine, reads), metrics, live).add_to(app.router)
+    app = web.Application(middlewares=[_edge(guard, metrics)], client_max_size=settings.max_body_bytes)
+    Routes(engine, projection, reads, Orders(engine, reads), metrics, live, guard).add_to(app.router)
 
     async def feed(_app: web.Application) -> AsyncIterator[None]:
         # The metrics count a batch first; the WebSocket asks them what was in it.

@@ -19,6 +19,7 @@ from daemon.api.orders import Orders, find_instrument, read_json_body
 from daemon.api.ports import Engine, Projection
 from daemon.api.problems import Problem
 from daemon.api.reads import Reads
+from daemon.api.security import Guard
 from daemon.readmodel.bars import INTERVALS
 from schemas.events import BarSide, InstrumentDefined
 
@@ -55,6 +56,7 @@ class Routes:
         orders: Orders,
         metrics: Metrics,
         live: Live,
+        guard: Guard,
     ) -> None:
         self._engine = engine
         self._projection = projection
@@ -62,6 +64,7 @@ class Routes:
         self._orders = orders
         self._metrics = metrics
         self._live = live
+        self._guard = guard
         self._started_ns = time.time_ns()
         self._openapi = _encode(openapi_document())
         self._page = (STATIC / "index.html").read_bytes()
@@ -177,7 +180,7 @@ class Routes:
 
     async def _order_post(self, request: web.Request) -> web.Response:
         body = await read_json_body(request)
-        status, order = await self._orders.submit(body, request["identity"])
+        status, order = await self._orders.submit(body, self._guard.identify(request))
         return _json(order, status=status, headers={"Location": f"/api/v1/orders/{order['order_id']}"})
 
     async def _order_get(self, request: web.Request) -> web.Response:
@@ -189,7 +192,7 @@ class Routes:
         return _json(order)
 
     async def _order_delete(self, request: web.Request) -> web.Response:
-        return _json(await self._orders.cancel(_order_id(request), request["identity"]), status=202)
+        return _json(await self._orders.cancel(_order_id(request), self._guard.identify(request)), status=202)
 
     async def _positions(self, request: web.Request) -> web.Response:
         _parameters(request)

@@ -61,12 +61,11 @@ class Guard:
         if changes or request.path == "/ws":
             _refuse_foreign_origin(headers.get("Origin"), headers.get("Host", ""))
         if changes:
-            identity = self._identify(headers.get("Authorization"))
+            identity = self.identify(request)
             if not identity.may_trade:
                 raise Problem(403, f"the role {identity.role} may not change anything", code="role")
-            request["identity"] = identity
         elif not self._open_reads and not _is_open(request.path):
-            self._identify(headers.get("Authorization"))
+            self.identify(request)
 
     def _is_ours(self, host: str) -> bool:
         name = host.lower()
@@ -81,8 +80,13 @@ class Guard:
             return False
         return True
 
-    def _identify(self, authorization: str | None) -> Identity:
-        scheme, _, token = (authorization or "").partition(" ")
+    def identify(self, request: web.Request) -> Identity:
+        """Return whose token the request bears.
+
+        Raises:
+            Problem: 401, it bears none that is valid.
+        """
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         identity = self._access.identify(token.strip()) if scheme.lower() == "bearer" else None
         if identity is None:
             raise Problem(
