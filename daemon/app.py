@@ -12,11 +12,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from aiohttp import web
-
 from daemon import clock
 from daemon.api.access import Access
-from daemon.api.app import create_app
+from daemon.api.app import create_app, serve
+from daemon.api.ports import ApiSettings
 from daemon.config import Configuration, code_hash, config_hash
 from daemon.engine import Engine
 from daemon.journal.errors import JournalPoisonedError
@@ -154,9 +153,9 @@ class Daemon:
         now = time.time_ns()
         venue = self.settings.venue
         settings: dict[str, Scalar] = {
-            "venue": venue.kind,
-            "maker_fee_ppm": venue.maker_fee_ppm,
-            "taker_fee_ppm": venue.taker_fee_ppm,
+            "venue.kind": venue.kind,
+            "venue.maker_fee_ppm": venue.maker_fee_ppm,
+            "venue.taker_fee_ppm": venue.taker_fee_ppm,
         }
         events: list[Event] = [
             DaemonStarted(
@@ -178,24 +177,19 @@ class Daemon:
     async def _api(
         self, queries: ReadModelQueries, access: Access, projector: Projector
     ) -> AsyncIterator[None]:
-        app = create_app(self.engine, queries, access, settings=self.settings.api, projection=projector)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        host, port = self.settings.api.host, self.settings.api.port
+        api = self.settings.api
+        settings = ApiSettings(
+            host=api.host,
+            port=api.port,
+            max_body_bytes=api.max_body_bytes,
+            max_websockets=api.max_websockets,
+        )
+        app = create_app(self.engine, queries, access, projection=projector, settings=settings)
+        runner, self.url = await serve(app, settings)
         try:
-            site = web.TCPSite(runner, host, port)
-            try:
-                await site.start()
-            except OSError as error:
-                raise TapedError(
-                    f"api.host {host}, api.port {port}: {error.strerror}",
-                    hint="another program may use the port; set api.port",
-                ) from error
-            address = runner.addresses[0]
-            self.url = f"http://{address[0]}:{address[1]}"
             yield
-            self.engine.stopping = True
         finally:
+            self.engine.stopping = True
             await runner.cleanup()
 
     @asynccontextmanager

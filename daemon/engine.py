@@ -11,15 +11,15 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 from daemon.journal.commit import CommitThread
 from daemon.journal.errors import JournalPoisonedError
 from daemon.journal.reader import Batch
 from daemon.journal.writer import JournalWriter
 from daemon.trading.core import Core
-from schemas.codec import AnyEvent
+from daemon.venue.protocol import Venue
 from schemas.errors import TapedError
 from schemas.events import Bar, ClockTicked, Event, Quote, Trade
 
@@ -35,16 +35,6 @@ _CAN_LINGER = (Trade, Quote, Bar, ClockTicked)
 
 class EngineStoppedError(TapedError):
     """The daemon takes no more input."""
-
-
-class MarketVenue(Protocol):
-    """What the engine asks of a venue that trades in this process."""
-
-    def send(self, effects: Sequence[tuple[int, Event]], core: Core, now_ns: int) -> list[Event]:
-        """Take durable orders and cancels; return what can be reported at once."""
-
-    def on_market(self, events: Sequence[AnyEvent]) -> list[Event]:
-        """See durable market events; return the reports they cause."""
 
 
 class Engine:
@@ -69,7 +59,7 @@ class Engine:
         self,
         core: Core,
         writer: JournalWriter,
-        venue: MarketVenue,
+        venue: Venue,
         *,
         linger_s: float = 0.02,
         max_frame_events: int = 4096,
@@ -198,7 +188,7 @@ class Engine:
         while self._effects and self._effects[0][0] <= durable_seq:
             _, effects = self._effects.popleft()
             reports += self._venue.send(effects, self.core, time.time_ns())
-        reports += self._venue.on_market(batch.events)
+        reports += self._venue.on_market(batch.events, batch.first_seq)
         for subscriber in self._subscribers:
             subscriber(batch)
         if reports and self.failed is None and not self.stopping:

@@ -17,7 +17,9 @@ SMALL = 1 << 20
 def trades(first: int, count: int) -> list[Trade]:
     """Trades whose price says which they are."""
     return [
-        Trade(ts_ns=10**18 + n, received_ns=10**18 + n, instrument_id=1, price=n, quantity=1, aggressor=Side.BUY)
+        Trade(
+            ts_ns=10**18 + n, received_ns=10**18 + n, instrument_id=1, price=n, quantity=1, aggressor=Side.BUY
+        )
         for n in range(first, first + count)
     ]
 

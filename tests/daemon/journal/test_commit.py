@@ -31,7 +31,9 @@ class Heard:
 
 def start(folder, heard, *, linger_s=0.02, disk=None, **options):
     writer = open_small(folder, **({"disk": disk} if disk else {}))
-    return CommitThread(writer, on_durable=heard.durable, on_failure=heard.failed, linger_s=linger_s, **options)
+    return CommitThread(
+        writer, on_durable=heard.durable, on_failure=heard.failed, linger_s=linger_s, **options
+    )
 
 
 def test_what_is_told_durable_is_on_disk_and_in_order(folder):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+from zlib import crc32
 
 import pytest
 
@@ -45,7 +47,7 @@ def test_a_torn_last_frame_is_cut_and_reported_and_kept(folder):
         assert writer.next_seq == 10
         assert writer.tail is not None
         assert writer.tail.offset == end - PAGE
-        assert writer.tail.kept.read_bytes()[: PAGE] == bytes(data[end - PAGE : end])
+        assert writer.tail.kept.read_bytes()[:PAGE] == bytes(data[end - PAGE : end])
     assert read_prices(folder) == list(range(1, 10))
 
 
@@ -102,9 +104,6 @@ def test_a_damaged_segment_header_is_refused(folder, byte):
 
 
 def test_a_newer_format_is_refused_by_name(folder):
-    import struct
-    from zlib import crc32
-
     path, _ = crashed(folder)
     data = bytearray(path.read_bytes())
     data[8:12] = struct.pack("<I", 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -73,7 +74,9 @@ def test_no_frame_touches_a_page_of_an_earlier_one(folder):
 
 def test_short_writes_are_continued(folder, monkeypatch):
     real_pwritev = os.pwritev
-    monkeypatch.setattr(os, "pwritev", lambda fd, buffers, offset: real_pwritev(fd, [buffers[0][:10]], offset))
+    monkeypatch.setattr(
+        os, "pwritev", lambda fd, buffers, offset: real_pwritev(fd, [buffers[0][:10]], offset)
+    )
     with open_small(folder) as writer:
         writer.append(trades(1, 100))
     monkeypatch.undo()
@@ -99,8 +102,6 @@ def test_a_full_segment_is_sealed_and_the_next_one_follows_it(folder):
 
 
 def test_the_seal_holds_the_hash_of_every_byte_before_it(folder):
-    import hashlib
-
     with open_small(folder) as writer:
         writer.append(trades(1, 1000))
     (name,) = list_segments(folder)
@@ -108,7 +109,9 @@ def test_the_seal_holds_the_hash_of_every_byte_before_it(folder):
         seal = read_seal(name, reader.header.nonce)
     data = name.path.read_bytes()
     assert hashlib.sha256(data[: seal.offset]).digest() == seal.seal.sha256
-    assert frame.unpack_frame_header(data[seal.offset :], segment=1, offset=seal.offset).type is FrameType.SEAL
+    assert (
+        frame.unpack_frame_header(data[seal.offset :], segment=1, offset=seal.offset).type is FrameType.SEAL
+    )
 
 
 def test_a_second_writer_is_refused_with_the_pid_of_the_first(folder):
@@ -122,9 +125,10 @@ def test_a_second_writer_is_refused_with_the_pid_of_the_first(folder):
 
 
 def test_a_writer_in_another_process_is_refused(folder):
-    code = "import sys; from pathlib import Path; from daemon.journal.writer import JournalWriter as W; W.open(Path(sys.argv[1]))"
+    code = "import sys, pathlib, daemon.journal.writer as w; w.JournalWriter.open(pathlib.Path(sys.argv[1]))"
     with open_small(folder):
-        done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=False)
+        command = [sys.executable, "-c", code, folder]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "JournalLockedError" in done.stderr
 
 
@@ -178,10 +182,14 @@ def test_no_space_for_a_segment_poisons_instead_of_losing(folder):
     writer = open_small(folder, disk=disk)
     disk.full = True
     acknowledged = 0
-    with pytest.raises(JournalPoisonedError, match="No space"):
-        for n in range(0, 10**6, 500):
+    for n in range(0, 10**6, 500):
+        try:
             writer.append(trades(n, 500))
-            acknowledged = n + 500
+        except JournalPoisonedError as error:
+            assert "No space" in str(error)  # noqa: PT017
+            break
+        acknowledged = n + 500
+    assert 500 < acknowledged < 10**6
     writer.close()
     assert read_prices(folder) == list(range(acknowledged))
 
