@@ -74,9 +74,9 @@ class Daemon:
         async with AsyncExitStack() as stack:
             await self._start(stack)
             ready(self)
-            stopped = asyncio.ensure_future(self._stop.wait())
-            await asyncio.wait({stopped, self.engine.failure}, return_when=asyncio.FIRST_COMPLETED)
-            stopped.cancel()
+            # A failed journal is as good a reason to end the wait as a signal.
+            self.engine.failure.add_done_callback(lambda _: self._stop.set())
+            await self._stop.wait()
             if self.engine.failed is not None:
                 log.error("the journal failed, stopping: %s", self.engine.failed)
             else:
