@@ -21,6 +21,7 @@ from schemas.errors import TapedError
 from schemas.events import AssetClass, Event, Quote, Side, Trade
 
 MAX_RATE = 50_000.0
+USUAL_RATE = 200.0
 STEP_S = 0.02
 MAX_BACKLOG_NS = 1_000_000_000
 """After a longer pause of the loop the market goes on from here, instead of making up for it."""
@@ -49,6 +50,8 @@ class SimulatedInstrument(NamedTuple):
         quantity: typical quantity at the best price, scaled.
         weight: its share of all events.
         move: chance that a quote moves the price, in quiet times.
+        step_ticks: usual length of a move at `USUAL_RATE`; shorter at higher rates, so that an hour
+            is as wild at any rate.
     """
 
     symbol: str
@@ -61,13 +64,14 @@ class SimulatedInstrument(NamedTuple):
     quantity: int
     weight: float
     move: float
+    step_ticks: int
 
 
 INSTRUMENTS: Sequence[SimulatedInstrument] = (
-    SimulatedInstrument("BTC-USDT", AssetClass.CRYPTO, 2, 5, 6_150_000, 1, 10, 40_000, 0.4, 0.5),
-    SimulatedInstrument("ETH-USDT", AssetClass.CRYPTO, 2, 4, 268_000, 1, 2, 80_000, 0.3, 0.4),
-    SimulatedInstrument("SOL-USDT", AssetClass.CRYPTO, 2, 3, 15_400, 1, 1, 150_000, 0.2, 0.2),
-    SimulatedInstrument("EUR/USD", AssetClass.FOREX, 5, 0, 109_200, 1, 2, 1_000_000, 0.1, 0.3),
+    SimulatedInstrument("BTC-USDT", AssetClass.CRYPTO, 2, 5, 6_150_000, 1, 10, 40_000, 0.4, 0.5, 60),
+    SimulatedInstrument("ETH-USDT", AssetClass.CRYPTO, 2, 4, 268_000, 1, 2, 80_000, 0.3, 0.4, 6),
+    SimulatedInstrument("SOL-USDT", AssetClass.CRYPTO, 2, 3, 15_400, 1, 1, 150_000, 0.2, 0.2, 1),
+    SimulatedInstrument("EUR/USD", AssetClass.FOREX, 5, 0, 109_200, 1, 2, 1_000_000, 0.1, 0.3, 1),
 )
 VENUE = "simulated"
 
@@ -89,10 +93,11 @@ def chosen_instruments(symbols: Iterable[str]) -> Sequence[SimulatedInstrument]:
 class _Book:
     """Top of book of one instrument as the simulation moves it."""
 
-    __slots__ = ("ask", "ask_quantity", "bid", "bid_quantity", "instrument_id", "terms", "trend")
+    __slots__ = ("ask", "ask_quantity", "bid", "bid_quantity", "instrument_id", "step", "terms", "trend")
 
-    def __init__(self, terms: SimulatedInstrument, instrument_id: int) -> None:
+    def __init__(self, terms: SimulatedInstrument, instrument_id: int, rate: float) -> None:
         self.terms = terms
+        self.step = terms.tick * max(1, round(terms.step_ticks * math.sqrt(USUAL_RATE / rate)))
         self.instrument_id = instrument_id
         self.bid = terms.start_price
         self.ask = self.bid + terms.tick * terms.spread_ticks
@@ -122,7 +127,7 @@ class SimulatedMarket:
         if not 0 < rate <= MAX_RATE:
             raise SimulationError(f"rate {rate} events a second, expected above 0 and at most {MAX_RATE:.0f}")
         self._random = Random(seed)  # noqa: S311 - a simulation, not a secret
-        self._books = [_Book(terms, instrument_id) for terms, instrument_id in books]
+        self._books = [_Book(terms, instrument_id, rate) for terms, instrument_id in books]
         self._weights = list(accumulate(terms.weight for terms, _ in books))
         self._rate = rate
         self._base = rate * (1 - BRANCHING)
@@ -169,7 +174,7 @@ class SimulatedMarket:
         if left:
             self._take(book, buy=buy, left=left)
         else:
-            self._move(book, terms.tick if buy else -terms.tick)
+            self._move(book, book.step if buy else -book.step)
         return Trade(
             ts_ns=ts_ns,
             received_ns=ts_ns,
@@ -191,9 +196,9 @@ class SimulatedMarket:
         heat = min(4.0, (self._base + self._excitement) / self._rate)
         chance = random.random()
         if chance < terms.move * heat / 4:
-            ticks = 1 + int(random.expovariate(1.0) * heat)
+            step = int(book.step * max(1.0, random.expovariate(1.0) * heat)) // terms.tick * terms.tick
             up = random.random() < 0.5 + book.trend / 3
-            self._move(book, terms.tick * (ticks if up else -ticks))
+            self._move(book, step if up else -step)
         elif chance < 0.6:  # noqa: PLR2004 - else the ask's quantity changes
             book.bid_quantity = self._new_quantity(terms)
         else:

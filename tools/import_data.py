@@ -1,0 +1,414 @@
+"""`taped import DATA FILE...`: brings recorded market data into a journal.
+
+Owns the order of an import: commands around each file, ticks in batches, durable as they go, the
+read model last. Formats and parsers are those of `daemon.venue.feeds`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import hashlib
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from daemon.journal.reader import JournalReader
+from daemon.journal.writer import JournalWriter
+from daemon.readmodel.writer import ReadModelWriter
+from daemon.venue.feeds.formats import FORMATS, ReadOptions, TickFile
+from daemon.venue.feeds.instruments import InstrumentRegistry
+from schemas.errors import TapedError
+from schemas.events import MARKET_EVENTS, Event, InstrumentDefined, OperatorCommand, Scalar
+from tools.output import Advance, print_error, print_json, print_table, progress
+
+MAX_SHOWN = 20
+MAX_REPORTED = 1_000
+DEFAULT_BATCH = 4_096
+INTERRUPTED = 130
+_TICKS = tuple(record for record in MARKET_EVENTS if record is not InstrumentDefined)
+_HELP = {
+    "--symbol": "instrument of the ticks, where the file does not say, or the only one to accept",
+    "--venue": "venue of the ticks, where the file does not say",
+    "--base-currency": "of new instruments whose symbol does not show it",
+    "--quote-currency": "of new instruments whose symbol does not show it",
+    "--columns": "CSV: where things stand, as ts=COLUMN[@s|ms|us|ns|iso],price=COLUMN,quantity=COLUMN,...",
+}
+
+
+class ImportRefusedError(TapedError):
+    """The same content is in the journal already."""
+
+
+class InterruptedImportError(TapedError):
+    """The operator stopped an import; what was imported is durable."""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser of `taped`."""
+    parser = commands.add_parser(
+        "import",
+        help="bring recorded market data into a journal",
+        description="Bring recorded market data into the journal of a data folder. The format is told from "
+        "the file; damaged lines are reported, the others kept. An import that was cut off goes on where "
+        "it stopped when the command is given again. Exit code 1 when any line was rejected.",
+    )
+    parser.add_argument("data", type=Path, metavar="DATA", help="data folder; made when absent")
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="plain, gzip, zstd or zip")
+    parser.add_argument("--format", choices=FORMATS, help="format of the files, where it cannot be told")
+    for option, text in _HELP.items():
+        parser.add_argument(option, help=text)
+    parser.add_argument(
+        "--price-scale", type=int, metavar="N", help="decimals of prices, for new instruments"
+    )
+    parser.add_argument(
+        "--quantity-scale", type=int, metavar="N", help="decimals of quantities, for new instruments"
+    )
+    parser.add_argument("--multiplier", type=int, metavar="N", help="value of one price unit of a contract")
+    parser.add_argument("--again", action="store_true", help="import content that is in the journal already")
+    parser.add_argument(
+        "--batch", type=_batch, default=DEFAULT_BATCH, metavar="N", help="events made durable together (4096)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def _batch(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 65_536:  # noqa: PLR2004 - a frame's limit
+        raise argparse.ArgumentTypeError("expected 1 to 65536")
+    return number
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Import the files in their order; return 1 when a line was rejected."""
+    options = ReadOptions(
+        **{
+            name: getattr(arguments, name)
+            for name in ReadOptions.__struct_fields__
+            if getattr(arguments, name) is not None
+        }
+    )
+    for path in arguments.files:
+        # Before anything is written: all formats can be told and all options fit.
+        TickFile(path, InstrumentRegistry(), options).close()
+    data: Path = arguments.data
+    data.mkdir(parents=True, exist_ok=True)
+    report = Report()
+    try:
+        with (
+            _stop_signals() as stopped,
+            JournalWriter.open(
+                data / "journal", watermark=ReadModelWriter.applied_seq_of(data / "readmodel.db")
+            ) as writer,
+        ):
+            importer = Importer(
+                writer,
+                History.of(data / "journal") if writer.next_seq > 1 else History(),
+                report=report,
+                options=options,
+                batch=arguments.batch,
+                stopped=stopped,
+            )
+            contents = importer.contents_of(arguments.files, again=arguments.again)
+            for path, sha256 in contents:
+                with progress(
+                    f"Importing {path.name}",
+                    total=path.stat().st_size,
+                    unit="bytes",
+                    show=not arguments.json,
+                ) as advance:
+                    importer.import_file(path, sha256, again=arguments.again, advance=advance)
+    except InterruptedImportError as error:
+        print_error(error, as_json=arguments.json)
+        return INTERRUPTED
+    finally:
+        if report.first_seq is not None:
+            _catch_up(data)
+    _show(report, as_json=arguments.json)
+    return 1 if report.rejected_count else 0
+
+
+class Report:
+    """What an import did, over all files."""
+
+    def __init__(self) -> None:
+        self.events: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
+        self.rejected: list[dict[str, Any]] = []
+        self.rejected_count = 0
+        self.files: list[dict[str, Any]] = []
+        self.first_seq: int | None = None
+        self.last_seq: int | None = None
+
+    def wrote(self, first_seq: int, events: list[Event]) -> None:
+        """Take note of a durable batch."""
+        if self.first_seq is None:
+            self.first_seq = first_seq
+        self.last_seq = first_seq + len(events) - 1
+        self.events.update(type(event).__name__ for event in events if isinstance(event, MARKET_EVENTS))
+
+    def finished(self, file: TickFile, sha256: str, resumed: int) -> None:
+        """Take note of a file's end."""
+        tally = file.tally
+        self.skipped.update(tally.skipped)
+        self.rejected_count += tally.rejected_count
+        for line, reason, member in tally.rejections[: MAX_REPORTED - len(self.rejected)]:
+            row: dict[str, Any] = {"line": line, "reason": reason, "file": str(file.path)}
+            self.rejected.append({**row, "member": member} if member else row)
+        self.files.append(
+            {
+                "file": str(file.path),
+                "format": file.format,
+                "sha256": sha256,
+                "rejected_count": tally.rejected_count,
+                "resumed_after": resumed,
+            }
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the `--json` summary."""
+        return {
+            "events": dict(self.events),
+            "rejected": self.rejected,
+            "rejected_count": self.rejected_count,
+            "skipped": dict(self.skipped),
+            "first_seq": self.first_seq,
+            "last_seq": self.last_seq,
+            "files": self.files,
+        }
+
+
+class History:
+    """What a journal holds already.
+
+    Attributes:
+        registry: its instruments.
+        finished: content hashes of whole imports, with the seq at which they end.
+        cut: content hashes of imports that were cut off, with the number of their ticks.
+    """
+
+    def __init__(self) -> None:
+        self.registry = InstrumentRegistry()
+        self.finished: dict[str, int] = {}
+        self.cut: dict[str, int] = {}
+
+    @classmethod
+    def of(cls, directory: Path) -> History:
+        """Read it from the journal, from its first event on."""
+        history = cls()
+        current: str | None = None
+        for batch in JournalReader(directory).batches():
+            for seq, event in enumerate(batch.events, batch.first_seq):
+                if isinstance(event, _TICKS):
+                    if current is not None:
+                        history.cut[current] += 1
+                elif isinstance(event, InstrumentDefined):
+                    history.registry.add(event)
+                else:
+                    # An import holds the journal, so whatever is no market event ends it.
+                    current = history._command(seq, event) if isinstance(event, OperatorCommand) else None
+        return history
+
+    def _command(self, seq: int, event: OperatorCommand) -> str | None:
+        """Take note of an import's start or end; return the content being imported from here on."""
+        sha256 = str(event.arguments.get("sha256", ""))
+        if event.command == "import.start":
+            resumed = event.arguments.get("resumed", 0)
+            self.cut[sha256] = resumed if isinstance(resumed, int) else 0
+            return sha256
+        if event.command == "import.end":
+            self.finished[sha256] = seq
+            self.cut.pop(sha256, None)
+        return None
+
+
+class Importer:
+    """Writes files into an open journal.
+
+    Args:
+        writer: of the journal.
+        history: what it holds already.
+        report: where to take note.
+        options: what the operator says of the files.
+        batch: events made durable together.
+        stopped: empty until the operator asks to stop.
+    """
+
+    def __init__(
+        self,
+        writer: JournalWriter,
+        history: History,
+        *,
+        report: Report,
+        options: ReadOptions,
+        batch: int,
+        stopped: list[str],
+    ) -> None:
+        self._writer = writer
+        self._history = history
+        self._report = report
+        self._options = options
+        self._batch = batch
+        self._stopped = stopped
+
+    def contents_of(self, paths: Sequence[Path], *, again: bool) -> list[tuple[Path, str]]:
+        """Return the files with their content hashes, before any is imported.
+
+        Raises:
+            ImportRefusedError: a content was imported before, or is named twice, and `again` is not set.
+        """
+        contents: list[tuple[Path, str]] = []
+        for path in paths:
+            sha256 = _sha256(path)
+            if not again and sha256 in self._history.finished:
+                raise ImportRefusedError(
+                    f"{path}: its content was imported before, up to seq {self._history.finished[sha256]}",
+                    hint="give --again to import it once more",
+                )
+            if not again and sha256 in (other for _, other in contents):
+                raise ImportRefusedError(
+                    f"{path}: its content is named twice", hint="give --again to import it twice"
+                )
+            contents.append((path, sha256))
+        return contents
+
+    def import_file(self, path: Path, sha256: str, *, again: bool, advance: Advance) -> None:
+        """Import one file between its two commands; one that was cut off goes on unless `again`.
+
+        Raises:
+            InterruptedImportError: the operator stopped it.
+        """
+        history = self._history
+        resumed = 0 if again else history.cut.get(sha256, 0)
+        with TickFile(path, history.registry, self._options) as file:
+            start: dict[str, Scalar | list[Scalar]] = {
+                "file": path.name,
+                "sha256": sha256,
+                "format": file.format,
+            }
+            if resumed:
+                start["resumed"] = resumed
+                print(
+                    f"taped: {path}: going on after the {resumed} ticks imported before it was cut off",
+                    file=sys.stderr,
+                )
+            self._append([_command("import.start", start)])
+            history.cut[sha256] = resumed
+            ticks = self._import_ticks(file, resumed, advance)
+            self._append([_command("import.end", {"sha256": sha256, "events": ticks})])
+            history.finished[sha256] = self._writer.next_seq - 1
+            self._report.finished(file, sha256, resumed)
+
+    def _import_ticks(self, file: TickFile, resumed: int, advance: Advance) -> int:
+        """Append all ticks but the first `resumed`; return their number with those."""
+        pending: list[Event] = []
+        seen = shown = 0
+        for events in file.batches():
+            fresh = events
+            if seen < resumed:
+                fresh = _after(events, resumed - seen)
+            seen += sum(type(event) is not InstrumentDefined for event in events)
+            pending += fresh
+            while len(pending) >= self._batch:
+                self._append(pending[: self._batch])
+                del pending[: self._batch]
+            position = file.source.position
+            advance(position - shown)
+            shown = position
+            if self._stopped:
+                self._append(pending)
+                raise InterruptedImportError(
+                    f"{file.path}: import stopped by {self._stopped[0]} after {seen} ticks, which are kept",
+                    hint="give the same command again to go on",
+                )
+        self._append(pending)
+        return seen
+
+    def _append(self, events: list[Event]) -> None:
+        if events:
+            self._report.wrote(self._writer.append(events), events)
+
+
+def _after(events: list[Event], count: int) -> list[Event]:
+    """Return the events without their first `count` ticks; definitions stay."""
+    kept: list[Event] = []
+    for event in events:
+        if type(event) is InstrumentDefined or count <= 0:
+            kept.append(event)
+        else:
+            count -= 1
+    return kept
+
+
+def _command(command: str, arguments: dict[str, Scalar | list[Scalar]]) -> OperatorCommand:
+    return OperatorCommand(
+        ts_ns=time.time_ns(), who=_user(), role="admin", command=command, arguments=arguments
+    )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # An id without a name, as in containers.
+        return f"uid {os.getuid()}"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[str]]:
+    """Collect SIGINT and SIGTERM instead of being torn out of a write."""
+    caught: list[str] = []
+
+    def catch(number: int, _frame: FrameType | None) -> None:
+        caught.append(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _catch_up(data: Path) -> None:
+    """Bring the read model to the journal's end; where that fails, the daemon will do it."""
+    reader = JournalReader(data / "journal")
+    try:
+        readmodel = ReadModelWriter(data / "readmodel.db", reader.journal_id)
+        try:
+            for batch in reader.batches(readmodel.applied_seq + 1):
+                readmodel.apply(batch.first_seq, batch.events)
+        finally:
+            readmodel.close()
+    except TapedError as error:
+        print(f"taped: the journal holds the import, the read model does not: {error}", file=sys.stderr)
+
+
+def _show(report: Report, *, as_json: bool) -> None:
+    if as_json:
+        print_json(report.as_dict())
+        return
+    print_table(("event", "count"), [(name, f"{count:,}") for name, count in report.events.items()])
+    if report.skipped:
+        print()
+        print_table(("skipped", "count"), [(kind, f"{count:,}") for kind, count in report.skipped.items()])
+    if report.rejected_count:
+        print(f"\n{report.rejected_count:,} lines rejected:")
+        for row in report.rejected[:MAX_SHOWN]:
+            print(f"  {row['file']}, line {row['line']}: {row['reason']}")
+        if report.rejected_count > MAX_SHOWN:
+            print(f"  and {report.rejected_count - MAX_SHOWN:,} more (--json lists up to {MAX_REPORTED:,})")
+    if report.first_seq is not None:
+        print(f"\nseq {report.first_seq} to {report.last_seq}, durable")
