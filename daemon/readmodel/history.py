@@ -178,7 +178,7 @@ def _plain(value: Any) -> str:
 def _json(value: Any) -> str:
     try:
         return _to_json(value).decode()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         # An unknown event may hold what JSON cannot: a map with odd keys.
         return repr(value)
 

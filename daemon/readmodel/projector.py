@@ -35,26 +35,26 @@ class Projector:
 
     Args:
         path: the read-model file.
-        journal: folder of the journal.
-        journal_id: its identity.
-        durable_seq: the last durable event at this moment.
+        journal: folder of the journal: recovered, so all in it is durable, and not yet written to.
         keep_ticks: limit of the tick tables for a new file.
+
+    Attributes:
+        applied_seq: the last event in the read model.
+        failed: why it stands still, or None.
 
     Raises:
         ReadModelMismatchError: the file is another journal's, of a newer version, or ahead of the journal.
         ReadModelError: it is damaged or cannot be opened.
+        JournalError: there is no journal.
     """
 
-    def __init__(
-        self, path: Path, journal: Path, journal_id: str, durable_seq: int, *, keep_ticks: int | None = None
-    ) -> None:
+    def __init__(self, path: Path, journal: Path, *, keep_ticks: int | None = None) -> None:
         self._path = path
-        self._journal = journal
-        self._journal_id = journal_id
+        self._journal = JournalReader(journal)
         self._keep_ticks = keep_ticks
         self._queue: deque[tuple[int, Sequence[AnyEvent]]] = deque()
         self._queued_events = 0
-        self._durable_seq = durable_seq
+        self._durable_seq = self._journal.last_seq
         self._changed = threading.Condition()
         self._stopping = False
         self._abandoned = False
@@ -134,7 +134,7 @@ class Projector:
     def _catch_up(self, writer: ReadModelWriter, last_seq: int) -> None:
         """Apply events from the journal, in transactions of their usual length."""
         events: list[AnyEvent] = []
-        for batch in JournalReader(self._journal).batches(writer.applied_seq + 1, last_seq):
+        for batch in self._journal.batches(writer.applied_seq + 1, last_seq):
             events += batch.events
             if len(events) >= MAX_TRANSACTION_EVENTS:
                 writer.apply(writer.applied_seq + 1, events)
@@ -164,7 +164,7 @@ class Projector:
                 self._changed.wait_for(lambda: self._stopping, RETRY_SECONDS)
 
     def _open(self) -> ReadModelWriter:
-        writer = ReadModelWriter(self._path, self._journal_id, keep_ticks=self._keep_ticks)
+        writer = ReadModelWriter(self._path, self._journal.journal_id, keep_ticks=self._keep_ticks)
         if writer.applied_seq > self._durable_seq:
             writer.close()
             raise ReadModelMismatchError(

@@ -15,12 +15,12 @@ from typing import Any
 import apsw
 import msgspec
 
-from daemon.readmodel.database import ReadModelError, named_errors, open_writer, storable
+from daemon.readmodel.database import ReadModelError, named_errors, open_reader, open_writer, storable
 from daemon.readmodel.history import HistoryProjection
 from daemon.readmodel.market import MarketProjection, Numbered
 from daemon.readmodel.trading import TradingProjection
 from schemas.codec import AnyEvent, UnknownEvent
-from schemas.events import Bar, Event, Quote, Trade
+from schemas.events import Bar, Quote, Trade
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,21 @@ class ReadModelWriter:
         with named_errors(path, "open"):
             self.keep_ticks: int = self._meta("keep_ticks")
             self._load()
+
+    @staticmethod
+    def applied_seq_of(path: Path) -> int:
+        """Return the last event in a file that need not be there; 0 also where it cannot be read."""
+        if not path.exists():
+            return 0
+        try:
+            connection = open_reader(path)
+        except ReadModelError:
+            # Whoever opens it for writing says what is wrong with it.
+            return 0
+        try:
+            return int(connection.execute("SELECT value FROM meta WHERE name = 'applied_seq'").get)
+        finally:
+            connection.close()
 
     def apply(self, first_seq: int, events: Sequence[AnyEvent]) -> None:
         """Take consecutive events in one transaction; those already in the file are passed over.
@@ -167,18 +182,13 @@ class ReadModelWriter:
 def _fitting(event: AnyEvent) -> AnyEvent:
     """Return the event, or one that is only shown where its integers do not fit 64 signed bits."""
     if isinstance(event, UnknownEvent):
-        return UnknownEvent([storable(item) if type(item) is int else item for item in event.fields])
+        return event
     if isinstance(event, Trade) and isinstance(event.trade_id, int):
         event = msgspec.structs.replace(event, trade_id=storable(event.trade_id))
     if all(_fits(getattr(event, name)) for name in event.__struct_fields__):
         return event
-    return _shown_only(event)
+    return UnknownEvent(msgspec.to_builtins(event))
 
 
 def _fits(value: object) -> bool:
     return not isinstance(value, int) or storable(value) == value
-
-
-def _shown_only(event: Event) -> UnknownEvent:
-    fields = msgspec.to_builtins(event)
-    return UnknownEvent([storable(item) if type(item) is int else item for item in fields])

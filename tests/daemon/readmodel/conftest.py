@@ -1,0 +1,171 @@
+"""Streams of events as a running daemon records them, and a writer to put them into."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from daemon.readmodel.content import content_hash
+from daemon.readmodel.writer import ReadModelWriter
+from daemon.trading.core import Core
+from daemon.venue.paper import PaperVenue
+from schemas.codec import AnyEvent, UnknownEvent
+from schemas.events import (
+    AssetClass,
+    Bar,
+    BarSide,
+    BreakerChanged,
+    BreakerState,
+    CancelRequested,
+    ClockTicked,
+    DaemonStarted,
+    Event,
+    InstrumentDefined,
+    OperatorCommand,
+    OrderRequested,
+    OrderType,
+    Quote,
+    SensorsRead,
+    Side,
+    Trade,
+)
+
+JOURNAL = "ab" * 16
+SECOND = 10**9
+START = 1_700_000_000 * SECOND
+
+
+def instrument(instrument_id: int = 1, **changes) -> InstrumentDefined:
+    terms = {
+        "symbol": f"S{instrument_id}-USD", "venue": "TEST", "asset_class": AssetClass.CRYPTO,
+        "base_currency": f"S{instrument_id}", "quote_currency": "USD", "price_scale": 2, "quantity_scale": 3,
+    }  # fmt: skip
+    return InstrumentDefined(ts_ns=START, instrument_id=instrument_id, **{**terms, **changes})
+
+
+def trade(ts_ns: int = START, price: int = 10_000, quantity: int = 5, **changes) -> Trade:
+    fields = {"received_ns": ts_ns, "instrument_id": 1, **changes}
+    return Trade(ts_ns=ts_ns, price=price, quantity=quantity, **fields)
+
+
+def quote(ts_ns: int = START, bid: int | None = 9_990, ask: int | None = 10_010, **changes) -> Quote:
+    fields = {
+        "received_ns": ts_ns, "instrument_id": 1, "bid_quantity": bid and 7_000,
+        "ask_quantity": ask and 7_000, **changes,
+    }  # fmt: skip
+    return Quote(ts_ns=ts_ns, bid_price=bid, ask_price=ask, **fields)
+
+
+def command(name: str, **arguments) -> OperatorCommand:
+    return OperatorCommand(ts_ns=START, who="anna", role="admin", command=name, arguments=arguments)
+
+
+def order(side: Side = Side.BUY, *, price: int | None = None, **changes) -> OrderRequested:
+    order_type = OrderType.MARKET if price is None else OrderType.LIMIT
+    fields = {"instrument_id": 1, "quantity": 1_000, "source": "operator:anna", "ts_ns": START, **changes}
+    return OrderRequested(side=side, order_type=order_type, price=price, **fields)
+
+
+class Recorder:
+    """Core and paper venue, and the stream they record: inputs, decisions and reports in their order."""
+
+    def __init__(self) -> None:
+        self.core = Core(JOURNAL)
+        self.venue = PaperVenue(maker_fee_ppm=100, taker_fee_ppm=250)
+        self.stream: list[AnyEvent] = []
+
+    def put(self, *inputs: Event) -> None:
+        waiting = list(inputs)
+        while waiting:
+            events, effects = self.core.run(waiting)
+            self.stream += events
+            waiting = self.venue.send(effects, self.core, events[-1].ts_ns) + self.venue.on_market(events)
+
+    def foreign(self, event: AnyEvent) -> None:
+        """Record something the core does not look at."""
+        self.core.replay(self.core.next_seq, [event])
+        self.stream.append(event)
+
+
+def begun() -> Recorder:
+    recorder = Recorder()
+    recorder.put(
+        DaemonStarted(ts_ns=START, daemon_version="1", config_hash="c", code_hash="d", settings={}),
+        instrument(1),
+        instrument(2, quote_currency="EUR"),
+        command("account.deposit", currency="USD", amount="100000"),
+        command("account.deposit", currency="EUR", amount="50000.5"),
+    )
+    return recorder
+
+
+def busy_stream(seed: int, steps: int) -> Recorder:
+    """Everything that can happen, at random: ticks in and out of order, orders, fills, odd events."""
+    rng = random.Random(seed)
+    recorder = begun()
+    recorder.put(
+        command(
+            "strategy.start", strategy_id="cross", kind="ma_cross", instruments=["S1-USD"],
+            **{"param.fast": 2, "param.slow": 4, "param.quantity": "0.5"},
+        )
+    )  # fmt: skip
+    now = START
+    for step in range(steps):
+        now += rng.choice((0, 1, SECOND // 3, 2 * SECOND, 40 * SECOND, -SECOND, 3600 * SECOND))
+        number, price = rng.randint(1, 2), rng.randint(9_900, 10_100)
+        match rng.randint(0, 12):
+            case 0 | 1 | 2 | 3:
+                recorder.put(trade(now, price, rng.randint(0, 50), instrument_id=number, trade_id=step))
+            case 4 | 5 | 6:
+                recorder.put(quote(now, price - 5, price + 5, instrument_id=number))
+            case 7:
+                one_sided = (price - 5, None) if rng.random() < 0.5 else (None, price + 5)
+                recorder.put(quote(now, *one_sided, instrument_id=number))
+            case 8:
+                recorder.put(ClockTicked(ts_ns=now, synchronized=True))
+            case 9:
+                client_id = rng.choice((None, f"c{rng.randint(0, 9)}"))
+                limit = rng.choice((None, price))
+                side = rng.choice((Side.BUY, Side.SELL))
+                recorder.put(order(side, price=limit, instrument_id=number, ts_ns=now, client_id=client_id))
+            case 10 if recorder.core.orders:
+                order_id = rng.choice(list(recorder.core.orders))
+                recorder.put(CancelRequested(ts_ns=now, order_id=order_id, source="operator:anna"))
+            case 11:
+                recorder.foreign(_oddity(rng, now, step))
+    return recorder
+
+
+def _oddity(rng: random.Random, now: int, step: int) -> AnyEvent:
+    return rng.choice(
+        [
+            UnknownEvent([99, 1, now, "unheard of", step]),
+            SensorsRead(ts_ns=now, readings={"cpu_celsius": 50.5, "nvme_celsius": None}),
+            BreakerChanged(
+                ts_ns=now, breaker="venue", state=BreakerState.OPEN, failures=5, reason="time-out"
+            ),
+            Bar(
+                ts_ns=now, received_ns=now, instrument_id=1, interval_ns=SECOND, side=BarSide.TRADE,
+                open=1, high=2, low=1, close=2, volume=3,
+            ),
+            command("import.start", file="f", sha256="s", format="csv"),
+            command("import.end", sha256="s", events=step),
+        ]
+    )  # fmt: skip
+
+
+def apply_cut(
+    path: Path, stream: Sequence[AnyEvent], cuts: Sequence[int], *, reopen: bool = False, **options
+) -> str:
+    """Apply a stream cut at these positions; return the content's hash."""
+    writer = ReadModelWriter(path, JOURNAL, **options)
+    edges = [0, *sorted(cuts), len(stream)]
+    for start, end in pairwise(edges):
+        writer.apply(start + 1, stream[start:end])
+        if reopen:
+            writer.close()
+            writer = ReadModelWriter(path, JOURNAL)
+    writer.close()
+    return content_hash(path)
