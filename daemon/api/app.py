@@ -101,6 +101,7 @@ def _edge(guard: Guard, metrics: Metrics) -> Middleware:
         if isinstance(response, web.WebSocketResponse):
             return response
         response.headers.update(HEADERS)
+        response.headers.setdefault("Cache-Control", "no-cache")
         resource = request.match_info.route.resource
         route = resource.canonical if resource is not None else "unmatched"
         method = request.method if resource is not None else "ANY"

@@ -24,6 +24,7 @@ from daemon.readmodel.bars import INTERVALS
 from schemas.events import BarSide, InstrumentDefined
 
 STATIC = Path(__file__).parent / "static"
+CHART_LIBRARY = STATIC / "vendor" / "lightweight-charts.mjs"
 MAX_ROWS = 1000
 MAX_INTEGER = 2**63 - 1
 SIDES = {side.name.lower(): side for side in BarSide}
@@ -67,7 +68,7 @@ class Routes:
         self._guard = guard
         self._started_ns = time.time_ns()
         self._openapi = _encode(openapi_document())
-        self._page = (STATIC / "index.html").read_bytes()
+        self._page = _page()
 
     def table(self) -> list[Route]:
         """Return every address that answers with data."""
@@ -209,6 +210,14 @@ class Routes:
                 400, "the parameter instrument is missing: a symbol or an instrument_id", code="parameter"
             )
         return find_instrument(self._engine, name, query.get("venue"))
+
+
+def _page() -> bytes:
+    """Return the dashboard, told whether the chart library was installed beside it."""
+    page = (STATIC / "index.html").read_bytes()
+    if CHART_LIBRARY.is_file():
+        page = page.replace(b'data-charts="own"', b'data-charts="library"', 1)
+    return page
 
 
 def _parameters(request: web.Request, *known: str) -> Mapping[str, str]:

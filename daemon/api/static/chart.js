@@ -5,21 +5,23 @@ import { clock, day, number } from "./format.js";
 
 const LIBRARY = "/static/vendor/lightweight-charts.mjs";
 const BARS = 240;
+const FEW_BARS = 15;
 const REFRESH_MS = 1000;
 const SECONDS = { "1s": 1, "1min": 60, "1h": 3600, "1day": 86400 };
 
 export class Chart {
-  constructor({ plot, empty, summary, credit }) {
-    Object.assign(this, { plot, empty, summary, credit });
+  constructor({ plot, empty, summary, credit, onInterval }) {
+    Object.assign(this, { plot, empty, summary, credit, onInterval });
     this.instrument = null;
-    this.interval = "1min";
+    this.interval = "auto";
     this.painter = null;
     this.request = 0;
     this.shown = "";
   }
 
   async start() {
-    const offered = await fetch(LIBRARY, { method: "HEAD" }).then((answer) => answer.ok, () => false);
+    // The daemon writes into the page whether it has the library, so that nothing is asked for in vain.
+    const offered = document.documentElement.dataset.charts === "library";
     const library = offered ? await import(LIBRARY).catch(() => null) : null;
     this.painter = library ? new LibraryPainter(library, this.plot) : new CanvasPainter(this.plot);
     this.credit.hidden = !library;
@@ -38,25 +40,31 @@ export class Chart {
   async refresh() {
     if (!this.painter || !this.instrument || document.hidden) return;
     const request = ++this.request;
-    const { instrument, interval } = this;
+    const { instrument } = this;
+    let found = await this.load(instrument, this.interval === "auto" ? "1min" : this.interval);
+    // A young journal has few minutes to show: until somebody chooses, seconds tell more.
+    if (this.interval === "auto" && found && found.bars.length < FEW_BARS) found = await this.load(instrument, "1s");
+    if (request !== this.request || !found) return;
+    this.onInterval(found.interval);
+    this.paint(found);
+  }
+
+  /** Bars of trades, or of bids where there are no trades; null when the daemon does not answer. */
+  async load(instrument, interval) {
     for (const side of ["trade", "bid"]) {
       const query = new URLSearchParams({ instrument: instrument.instrument_id, interval, side, limit: BARS });
       const answer = await fetch(`/api/v1/bars?${query}`).catch(() => null);
-      if (request !== this.request) return;
-      if (!answer?.ok) return;
+      if (!answer?.ok) return null;
       const { bars } = await answer.json();
-      if (request !== this.request) return;
-      if (bars.length || side === "bid") {
-        this.paint(bars, side);
-        return;
-      }
+      if (bars.length || side === "bid") return { bars, side, interval };
     }
+    return null;
   }
 
-  paint(bars, side) {
+  paint({ bars, side, interval }) {
     this.empty.hidden = bars.length > 0;
-    const key = `${this.instrument.instrument_id} ${this.interval}`;
-    this.painter.paint(bars, this.instrument.decimals, { fresh: key !== this.shown, seconds: SECONDS[this.interval] });
+    const key = `${this.instrument.instrument_id} ${interval}`;
+    this.painter.paint(bars, this.instrument.decimals, { fresh: key !== this.shown, seconds: SECONDS[interval] });
     this.shown = key;
     if (!bars.length) {
       this.summary.textContent = "";
@@ -164,7 +172,7 @@ class CanvasPainter {
       context.fillStyle = line;
       context.fillRect(area.left, at, area.right - area.left, 1);
       context.fillStyle = text;
-      context.fillText(label(value), area.right + 8, at);
+      if (Math.abs(at - y(bars.at(-1).close)) > 15) context.fillText(label(value), area.right + 8, at);
     }
     const most = Math.max(...bars.map((bar) => bar.volume)) || 1;
     bars.forEach((bar, index) => {

@@ -8,7 +8,7 @@ import { AccountTable, FillTable, OrderTable, PositionTable, PriceTable } from "
 
 const byId = (id) => document.getElementById(id);
 const instruments = new Map();
-const state = { chosen: null, interval: "1min", samples: [], retryAt: 0, connection: "waiting", reason: "" };
+const state = { chosen: null, interval: "auto", samples: [], retryAt: 0, connection: "waiting", reason: "" };
 
 const prices = new PriceTable((id) => choose(id));
 const positions = new PositionTable();
@@ -16,7 +16,7 @@ const account = new AccountTable();
 const orders = new OrderTable(100);
 const fills = new FillTable(60);
 const equity = new Spark(byId("equity-spark"));
-const chart = new Chart({ plot: byId("plot"), empty: byId("plot-empty"), summary: byId("chart-summary"), credit: byId("chart-credit") });
+const chart = new Chart({ onInterval: markInterval, plot: byId("plot"), empty: byId("plot-empty"), summary: byId("chart-summary"), credit: byId("chart-credit") });
 
 function choose(id, interval = state.interval) {
   if (!instruments.has(id)) return;
@@ -24,11 +24,14 @@ function choose(id, interval = state.interval) {
   state.interval = interval;
   byId("chart-instrument").value = String(id);
   byId("chart-title").textContent = instruments.get(id).symbol;
+  prices.choose(id);
+  chart.show(instruments.get(id), interval);
+}
+
+function markInterval(interval) {
   for (const button of byId("chart-intervals").children) {
     button.setAttribute("aria-pressed", String(button.dataset.interval === interval));
   }
-  prices.choose(id);
-  chart.show(instruments.get(id), interval);
 }
 
 function takeInstruments(list) {
@@ -36,7 +39,10 @@ function takeInstruments(list) {
     instrument.decimals = decimalsOf(instrument.tick_size);
     const known = instruments.has(instrument.instrument_id);
     instruments.set(instrument.instrument_id, instrument);
-    if (!known) byId("chart-instrument").append(new Option(`${instrument.symbol} (${instrument.venue})`, instrument.instrument_id));
+    if (known) continue;
+    const same = [...instruments.values()].some((other) => other !== instrument && other.symbol === instrument.symbol);
+    const name = same ? `${instrument.symbol} (${instrument.venue})` : instrument.symbol;
+    byId("chart-instrument").append(new Option(name, instrument.instrument_id));
   }
   if (state.chosen === null && instruments.size) choose(instruments.keys().next().value);
 }

@@ -158,13 +158,15 @@ export class PositionTable {
       const instrument = instruments.get(position.instrument_id);
       if (!instrument) continue;
       kept.add(position.instrument_id);
-      const { element, parts } = this.rows.row(position.instrument_id, () => cells(["", "number", "number", "number", "number"]));
+      const { element, parts } = this.rows.row(position.instrument_id, () => cells(["", "number", "number no-phone", "number", "number"]));
       const flat = Number(position.quantity) === 0;
       setClass(element, flat ? "soft" : "");
       setText(parts[0].main, position.symbol);
       setText(parts[0].small, flat ? "flat" : position.quantity.startsWith("-") ? "short" : "long");
       setText(parts[1].main, number(position.quantity));
       setText(parts[2].main, flat ? "–" : money(position.average_price, instrument.decimals));
+      setText(parts[1].small, flat ? "" : `at ${money(position.average_price, instrument.decimals)}`);
+      setClass(parts[1].small, "small phone");
       setText(parts[3].main, gain(position.unrealised));
       setClass(parts[3].main, tone(position.unrealised));
       setText(parts[4].main, gain(position.realised));
@@ -220,7 +222,7 @@ export class OrderTable {
   }
 
   paint(order, instrument) {
-    const build = () => cells(["", "", "", "", "number", "number", ""]);
+    const build = () => cells(["", "no-phone", "", "", "number", "number no-phone", ""]);
     const { parts } = this.rows.row(order.order_id, build, { first: true });
     this.states.set(order.order_id, order.status);
     const decimals = instrument?.decimals ?? 0;
@@ -233,8 +235,12 @@ export class OrderTable {
     setClass(parts[3].main, order.side === "buy" ? "up" : "down");
     setText(parts[3].small, order.type.replaceAll("_", " "));
     setText(parts[4].main, `${number(order.filled_quantity)} / ${number(order.quantity)}`);
-    setText(parts[5].main, number(order.price, decimals));
-    setText(parts[5].small, order.average_price ? `avg ${money(order.average_price, decimals)}` : "");
+    const average = order.average_price ? `avg ${money(order.average_price, decimals)}` : "";
+    setText(parts[4].small, average || (order.price === null ? "" : `at ${number(order.price, decimals)}`));
+    setClass(parts[4].small, "small phone");
+    const shown = order.price === null ? money(order.average_price, decimals) : number(order.price, decimals);
+    setText(parts[5].main, shown);
+    setText(parts[5].small, order.price === null ? "average" : average);
     setText(parts[6].main, order.status.replaceAll("_", " "));
     setClass(parts[6].main, `status ${kind(order.status)}`);
     setText(parts[6].small, order.reason ?? "");
@@ -262,7 +268,7 @@ export class FillTable {
   update(fills, instruments) {
     for (const fill of fills) {
       const decimals = instruments.get(fill.instrument_id)?.decimals ?? 0;
-      const { parts } = this.rows.row(fill.seq, () => cells(["", "", "", "number", "number", "number"]), { first: true });
+      const { parts } = this.rows.row(fill.seq, () => cells(["", "", "", "number", "number", "number no-phone"]), { first: true });
       setText(parts[0].main, clock(fill.ts_ns));
       setClass(parts[0].main, "soft");
       setText(parts[1].main, fill.symbol);

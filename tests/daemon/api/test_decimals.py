@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.api.decimals import MAX_SCALED, to_scaled, to_short_text, to_text
+from daemon.api.problems import Problem
+
+scales = st.integers(0, 18)
+values = st.integers(-(2**70), 2**70)
+
+
+@given(values, scales)
+def test_text_is_the_exact_value(value, scale) -> None:
+    expected = Decimal(value).scaleb(-scale) if abs(value) < 10**28 else None
+    text = to_text(value, scale)
+    assert Decimal(text) == expected
+    assert Decimal(to_short_text(value, scale)) == expected
+    assert len(text.partition(".")[2]) == scale
+
+
+@given(st.integers(0, MAX_SCALED), scales)
+def test_text_and_back_is_the_same_value(value, scale) -> None:
+    for text in (to_text(value, scale), to_short_text(value, scale), to_text(value, scale) + ("0" if scale else "")):
+        assert to_scaled(text, scale, field="price") == value
+
+
+@given(st.from_regex(r"\A[0-9]{1,19}(\.[0-9]{1,18})?\Z"), scales, st.integers(1, 1000))
+def test_text_is_taken_exactly_or_refused(text, scale, step) -> None:
+    exact = int(text.replace(".", "")) * 10**scale
+    divisor = 10 ** len(text.partition(".")[2])
+    try:
+        value = to_scaled(text, scale, field="price", step=step)
+    except Problem as problem:
+        assert problem.status == 422
+        fits = exact % divisor == 0 and exact // divisor <= MAX_SCALED and exact // divisor % step == 0
+        assert not fits
+    else:
+        assert value * divisor == exact
+        assert value % step == 0
+
+
+def test_a_refusal_names_the_allowed_step() -> None:
+    with pytest.raises(Problem) as caught:
+        to_scaled("1.23", 2, field="price", step=25)
+    assert caught.value.extra == {"field": "price", "step": "0.25"}
