@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import pytest
+
+from schemas.events import DaemonStarted, OrderDenied, OrderSubmitted, OrderType, Side, TimeInForce
+
+MARKET, LIMIT = OrderType.MARKET, OrderType.LIMIT
+
+
+@pytest.mark.parametrize(
+    ("rule", "fields"),
+    [
+        ("UNKNOWN_INSTRUMENT", {"instrument_id": 99}),
+        ("NOT_TRADABLE", {"instrument_id": 4}),
+        ("SIDE", {"side": Side.NONE}),
+        ("NOT_SUPPORTED", {"order_type": OrderType.STOP, "stop_price": 90}),
+        ("NOT_SUPPORTED", {"order_type": OrderType.TRAILING_STOP, "trail_amount": 5}),
+        ("NOT_SUPPORTED", {"time_in_force": TimeInForce.DAY}),
+        ("NOT_SUPPORTED", {"time_in_force": TimeInForce.GTD, "expire_ns": 5}),
+        ("NOT_SUPPORTED", {"parent_id": 1}),
+        ("NOT_SUPPORTED", {"oco_group": 1}),
+        ("NOT_SUPPORTED", {"post_only": True}),
+        ("NOT_SUPPORTED", {"post_only": True, "price": 100, "time_in_force": TimeInForce.IOC}),
+        ("QUANTITY", {"quantity": 0}),
+        ("QUANTITY", {"quantity": -1}),
+        ("LOT_SIZE", {"instrument_id": 3, "quantity": 150}),
+        ("PRICE", {"order_type": MARKET, "price": 100}),
+        ("PRICE", {"order_type": LIMIT}),
+        ("PRICE", {"price": 0}),
+        ("PRICE", {"price": -5}),
+        ("TICK_SIZE", {"instrument_id": 3, "quantity": 100, "price": 101}),
+        ("REDUCE_ONLY", {"reduce_only": True}),
+        ("VALUE", {"price": 10**13, "quantity": 10**6}),
+        ("VALUE", {"side": Side.SELL, "price": 10**13, "quantity": 10**6}),
+        ("VALUE", {"instrument_id": 2}),
+        ("CASH", {"price": 100, "quantity": 1_000_001}),
+        ("CASH", {"instrument_id": 5, "price": 100}),
+    ],
+)
+def test_each_rule_refuses_under_its_own_code(desk, make, rule, fields):
+    desk.take(
+        make.instrument(3, lot_size=100, tick_size=5),
+        make.instrument(4, price_scale=10, quantity_scale=10),
+        make.instrument(5, quote_currency="EUR"),
+        make.trade(100),
+    )
+    denied = desk.take(make.order(**fields))[1]
+    assert isinstance(denied, OrderDenied)
+    assert denied.rule == rule
+    assert denied.reason
+
+
+def test_an_order_that_breaks_no_rule_leaves(desk, make):
+    desk.take(make.trade(100))
+    assert isinstance(desk.take(make.order(quantity=1_000_000))[1], OrderSubmitted)
+
+
+def test_the_same_client_id_twice_is_denied(desk, make):
+    desk.take(make.trade(100))
+    assert isinstance(desk.take(make.order(client_id="mine"))[1], OrderSubmitted)
+    assert desk.take(make.order(client_id="mine"))[1].rule == "DUPLICATE_CLIENT_ID"
+    assert desk.core.order_by_client_id("mine").order_id == 5
+
+
+def test_cash_that_working_purchases_need_is_not_free(desk, make):
+    assert isinstance(desk.take(make.order(price=100, quantity=600_000))[1], OrderSubmitted)
+    assert desk.take(make.order(price=100, quantity=600_000))[1].rule == "CASH"
+    assert isinstance(desk.take(make.order(price=100, quantity=400_000))[1], OrderSubmitted)
+
+
+def test_the_fee_counts_into_the_cash_an_order_needs(desk, make):
+    settings = {"taker_fee_ppm": 1000}
+    desk.take(DaemonStarted(ts_ns=1, daemon_version="", config_hash="", code_hash="", settings=settings))
+    assert desk.take(make.order(price=100, quantity=1_000_000))[1].rule == "CASH"
+    assert isinstance(desk.take(make.order(price=100, quantity=999_000))[1], OrderSubmitted)
+
+
+def test_selling_short_needs_no_cash_and_buying_back_needs_none_either(make):
+    desk = make.Desk()
+    desk.take(make.instrument(), make.quote(99, 101))
+    desk.take(make.order(Side.SELL, 10))
+    desk.core.account.cash["USD"] = 0
+    assert isinstance(desk.take(make.order(Side.BUY, 10, price=50))[1], OrderSubmitted)
+    assert desk.take(make.order(Side.BUY, 1, price=50))[1].rule == "CASH"
+
+
+def test_while_reducing_only_orders_that_reduce_leave(desk, make):
+    desk.take(make.quote(99, 101), make.order(quantity=10))
+    desk.take(make.command("trading.reduce", reason="test"))
+    assert desk.take(make.order(Side.BUY, 1))[1].rule == "REDUCING"
+    assert desk.take(make.order(Side.SELL, 11))[1].rule == "REDUCING"
+    assert isinstance(desk.take(make.order(Side.SELL, 6, price=500))[1], OrderSubmitted)
+    assert desk.take(make.order(Side.SELL, 5))[1].rule == "REDUCING"
+    assert isinstance(desk.take(make.order(Side.SELL, 4))[1], OrderSubmitted)
+
+
+def test_reduce_only_counts_the_orders_that_already_reduce(desk, make):
+    desk.take(make.quote(99, 101), make.order(quantity=10))
+    desk.take(make.order(Side.SELL, 8, price=500, reduce_only=True))
+    denied = desk.take(make.order(Side.SELL, 3, price=500, reduce_only=True))[1]
+    assert (denied.rule, denied.reason) == ("REDUCE_ONLY", "at most 2 would reduce the position")
+
+
+def test_too_many_working_orders_are_refused(desk, make):
+    for _ in range(1000):
+        desk.take(make.order(Side.SELL, 1, price=500))
+    assert desk.take(make.order(Side.SELL, 1, price=500))[1].rule == "TOO_MANY_ORDERS"
