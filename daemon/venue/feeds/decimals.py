@@ -28,14 +28,10 @@ def scaled(text: str, scale: int) -> int:
     """
     whole, point, fraction = text.partition(".")
     digits = whole + fraction
-    if (
-        len(fraction) == scale
-        and len(digits) <= _SURE_DIGITS
-        and digits.isdigit()
-        and digits.isascii()
-        and whole
-    ):
-        return int(digits)  # The usual case by far: venues send all decimals.
+    # The usual case by far: venues send all decimals.
+    plain = len(digits) <= _SURE_DIGITS and digits.isdigit() and digits.isascii()
+    if plain and whole and fraction and len(fraction) == scale:
+        return int(digits)
     # str.isdigit alone would let other scripts' digits through, and int() underscores and blanks.
     if not (digits.isascii() and digits.isdigit() and whole) or (point and not fraction):
         raise DecimalError(f"{_shown(text)} is not a decimal number")

@@ -55,7 +55,7 @@ class FileFeed:
     ) -> None:
         self.name = "file"
         self._paths = paths
-        self._registry = registry or InstrumentRegistry()
+        self._registry = InstrumentRegistry() if registry is None else registry
         self._speed = speed
         self._shift_to_now = shift_to_now
         self._symbols = symbols

@@ -81,7 +81,7 @@ class TickFile:
     """A file of recorded ticks, opened.
 
     Args:
-        path: plain, gzip, zstd or zip.
+        path: plain, gzip or zip.
         registry: where symbols get their ids.
         options: what the operator says of it.
 

@@ -124,15 +124,18 @@ class InstrumentRegistry:
             raise InstrumentError(
                 f"scales {scales[0]} and {scales[1]} of {symbol}: together 0 to {MAX_SCALE_SUM} decimals"
             )
-        base, quote = currencies(symbol, defaults.asset_class)
+        base, quote = defaults.base_currency, defaults.quote_currency
+        if base is None or quote is None:
+            read = currencies(symbol, defaults.asset_class)
+            base, quote = base or read[0], quote or read[1]
         return InstrumentDefined(
             ts_ns=ts_ns,
             instrument_id=self._next_id,
             symbol=symbol,
             venue=venue,
             asset_class=defaults.asset_class,
-            base_currency=defaults.base_currency or base,
-            quote_currency=defaults.quote_currency or quote,
+            base_currency=base,
+            quote_currency=quote,
             price_scale=defaults.price_scale,
             quantity_scale=defaults.quantity_scale,
             tick_size=defaults.tick_size,

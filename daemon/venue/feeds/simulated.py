@@ -250,7 +250,7 @@ class SimulatedFeed:
         self.name = VENUE
         self._seed = seed
         self._instruments = instruments
-        self._registry = registry or InstrumentRegistry()
+        self._registry = InstrumentRegistry() if registry is None else registry
         self._rate = rate
         self._clock_ns = clock_ns
 

@@ -1,4 +1,4 @@
-"""Files to blocks of lines: plain, gzip, zstd or zip, told by their first bytes; bounded memory.
+"""Files to blocks of lines: plain, gzip or zip, told by their first bytes; bounded memory.
 
 Reads; knows no format. Lines over `MAX_LINE_BYTES` are rejected and passed over, a file that
 unpacks to absurd length is refused.
@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple, Self
 
-import zstandard
-
 from daemon.venue.feeds.parsing import MAX_LINE_BYTES, Tally
 from schemas.errors import TapedError
 
@@ -25,8 +23,8 @@ MAX_RATIO = 250
 """Recorded ticks shrink 3 to 20 times; over this a file is a bomb (gzip can reach 1,030)."""
 FREE_BYTES = 64 * 1024 * 1024
 """Below this length the ratio does not matter."""
-_GZIP, _ZIP, _ZSTD = b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd"
-_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, zstandard.ZstdError)
+_GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
+_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile)
 
 
 class SourceError(TapedError):
@@ -107,9 +105,6 @@ class Source:
         if magic.startswith(_GZIP):
             with gzip.GzipFile(fileobj=self._file) as stream:
                 yield "", stream  # type: ignore[misc]  # GzipFile is an IO[bytes] in all but name.
-        elif magic == _ZSTD:
-            with zstandard.ZstdDecompressor().stream_reader(self._file, closefd=False) as stream:
-                yield "", stream
         elif magic == _ZIP:
             with zipfile.ZipFile(self._file) as archive:
                 yield from self._members(archive)
