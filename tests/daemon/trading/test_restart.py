@@ -112,14 +112,14 @@ def commands(make):
     return st.one_of(
         st.builds(start, st.sampled_from(["ma_cross", "busy", "no"]), st.sampled_from("xy")),
         st.builds(lambda name: make.command("strategy.stop", strategy_id=name), st.sampled_from("xy")),
-        st.sampled_from(["trading.reduce", "trading.resume", "trading.resume", "trading.halt"]).map(
+        st.sampled_from(["trading.reduce", *["trading.resume"] * 6, "trading.halt"]).map(
             lambda name: make.command(name, reason="test")
         ),
         st.sampled_from(["5", "0.1", "-1", "x"]).map(make.deposit),
     )
 
 
-def rogue_reports():
+def rogue_reports(make):
     times = {"ts_ns": 5, "received_ns": 5}
     return st.one_of(
         st.builds(
@@ -170,9 +170,11 @@ def others(make):
 
 def streams(make):
     """Inputs as they come in together: a few at a time."""
-    likely = st.one_of(trades(make), trades(make), quotes(make), quotes(make), orders(make), others(make))
-    rare = st.one_of(commands(make), commands(make), rogue_reports())
-    return st.lists(st.lists(likely | likely | rare, min_size=1, max_size=6), max_size=20)
+    kinds = {trades: 30, quotes: 30, orders: 15, others: 8, commands: 6, rogue_reports: 2}
+    weighted = [kind for kind, weight in kinds.items() for _ in range(weight)]
+    made = {kind: kind(make) for kind in kinds}
+    event = st.sampled_from(weighted).flatmap(made.__getitem__)
+    return st.lists(st.lists(event, min_size=1, max_size=8), min_size=4, max_size=25)
 
 
 def live(make, groups):
