@@ -70,7 +70,7 @@ def open_writer(path: Path, journal_id: str, keep_ticks: int | None = None) -> a
             connection.set_busy_timeout(1000)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA cache_size = -16000")
+            connection.execute("PRAGMA cache_size = -8000")
             connection.execute("PRAGMA wal_autocheckpoint = 4000")
             connection.execute("PRAGMA journal_size_limit = 67108864")
             connection.create_scalar_function("taped_add", _exact_sum, 2, deterministic=True)
@@ -94,7 +94,7 @@ def open_reader(path: Path) -> apsw.Connection:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             connection.set_busy_timeout(1000)
-            connection.execute("PRAGMA cache_size = -4000")
+            connection.execute("PRAGMA cache_size = -2000")
             _check(connection, path, None)
         except BaseException:
             connection.close()

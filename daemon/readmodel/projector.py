@@ -27,6 +27,9 @@ MAX_QUEUED_EVENTS = 50_000
 MAX_TRANSACTION_EVENTS = 16_384
 """Few large transactions: each costs some ten waits for the interpreter lock, whatever its length."""
 
+LINGER_SECONDS = 0.02
+"""Pause between transactions while little is queued: fewer of them leave more of the processor to others."""
+
 RETRY_SECONDS = 1.0
 
 
@@ -56,6 +59,7 @@ class Projector:
         self._queued_events = 0
         self._durable_seq = self._journal.last_seq
         self._changed = threading.Condition()
+        self._hurry = threading.Event()
         self._stopping = False
         self._abandoned = False
         self._thread = threading.Thread(target=self._run, name="read-model", daemon=True)
@@ -74,12 +78,15 @@ class Projector:
             if self._queued_events + len(events) <= MAX_QUEUED_EVENTS:
                 self._queue.append((first_seq, events))
                 self._queued_events += len(events)
+            if self._queued_events >= MAX_TRANSACTION_EVENTS:
+                self._hurry.set()
             self._changed.notify()
 
     def stop(self, *, timeout_s: float = 2.0) -> bool:
         """Apply what was offered and close the file; return False when that took too long."""
         with self._changed:
             self._stopping = True
+            self._hurry.set()
             self._changed.notify()
         if self._thread.ident is None:
             self._close()
@@ -94,6 +101,7 @@ class Projector:
         while self._wait():
             try:
                 self._work()
+                self._hurry.wait(LINGER_SECONDS)
             except Exception as error:  # noqa: BLE001  # The thread's border: any cause is shown and retried.
                 self._fail(error)
                 self._pause()
@@ -129,6 +137,8 @@ class Projector:
                 taken += events
                 next_seq += len(events)
             self._queued_events -= len(taken)
+            if self._queued_events < MAX_TRANSACTION_EVENTS and not self._stopping:
+                self._hurry.clear()
             return first_seq, taken
 
     def _catch_up(self, writer: ReadModelWriter, last_seq: int) -> None:
@@ -140,9 +150,10 @@ class Projector:
                 writer.apply(writer.applied_seq + 1, events)
                 self._note(writer)
                 events = []
-            if self._abandoned:
-                return
-        if events:
+            # The frame behind `last_seq` may be half written, so it is not asked for.
+            if self._abandoned or batch.last_seq >= last_seq:
+                break
+        if events and not self._abandoned:
             writer.apply(writer.applied_seq + 1, events)
 
     def _note(self, writer: ReadModelWriter) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from unittest.mock import patch
 
@@ -121,17 +122,33 @@ def test_stop_does_not_wait_for_a_sqlite_that_fails(tmp_path, journal, path):
 
 
 def test_an_offer_never_waits_for_sqlite(tmp_path, journal, path):
+    offered, applying = threading.Event(), threading.Event()
+
+    def wait_until_offered(*_):
+        applying.set()
+        assert offered.wait(10)
+
     projector = Projector(path, tmp_path / "journal")
-    slow = patch.object(ReadModelWriter, "apply", side_effect=lambda *_: time.sleep(0.5))
-    with slow:
+    with patch.object(ReadModelWriter, "apply", side_effect=wait_until_offered):
         projector.start()
-        projector.offer(journal.append([trade()]), [trade()])
-        time.sleep(0.05)
-        started = time.monotonic()
-        for _ in range(100):
-            projector.offer(journal.append([trade()]), [trade()])
-        assert time.monotonic() - started < 0.4
-    projector.stop(timeout_s=5)
+        projector.offer(1, [trade()])
+        assert applying.wait(10)
+        for seq in range(2, 102):
+            projector.offer(seq, [trade()])
+        assert projector.applied_seq == 0
+        offered.set()
+        projector.stop(timeout_s=0.1)
+
+
+def test_batches_offered_in_quick_succession_share_transactions(tmp_path, journal, path):
+    projector = Projector(path, tmp_path / "journal")
+    projector.start()
+    with patch.object(ReadModelWriter, "apply", autospec=True, side_effect=ReadModelWriter.apply) as apply:
+        for first_seq, events in _append(journal, STREAM, batch=5):
+            projector.offer(first_seq, events)
+        assert projector.stop(timeout_s=10)
+    assert apply.call_count < len(STREAM) / 5
+    assert _content(path) == _expected(tmp_path, STREAM)
 
 
 def test_a_read_model_ahead_of_its_journal_is_refused(tmp_path, journal, path):
