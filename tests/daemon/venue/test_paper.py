@@ -1,0 +1,369 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.trading.core import Core
+from daemon.trading.orders import OrderStatus
+from daemon.venue.paper import PaperVenue
+from daemon.venue.protocol import Venue
+from schemas.events import (
+    SUSPICIOUS,
+    AssetClass,
+    CancelRequested,
+    InstrumentDefined,
+    Liquidity,
+    OperatorCommand,
+    OrderAccepted,
+    OrderCanceled,
+    OrderFilled,
+    OrderRejected,
+    OrderRequested,
+    OrderSubmitted,
+    OrderType,
+    Quote,
+    Side,
+    TimeInForce,
+    Trade,
+    TradingState,
+)
+
+BUY, SELL = Side.BUY, Side.SELL
+IOC, FOK = TimeInForce.IOC, TimeInForce.FOK
+
+
+def trade(price, quantity=10, **fields):
+    return Trade(ts_ns=5, received_ns=6, instrument_id=1, price=price, quantity=quantity, **fields)
+
+
+def quote(bid, ask, bid_quantity=None, ask_quantity=None, **fields):
+    return Quote(
+        ts_ns=5,
+        received_ns=6,
+        instrument_id=1,
+        bid_price=bid,
+        bid_quantity=bid_quantity,
+        ask_price=ask,
+        ask_quantity=ask_quantity,
+        **fields,
+    )
+
+
+class Market:
+    """A core and a paper venue, one event at a time."""
+
+    def __init__(self, **fees):
+        self.core = Core("feedbeef" * 4)
+        self.venue = PaperVenue(**fees)
+        self.core.run(
+            [
+                InstrumentDefined(
+                    ts_ns=0,
+                    instrument_id=1,
+                    symbol="I",
+                    venue="V",
+                    asset_class=AssetClass.EQUITY,
+                    base_currency="I",
+                    quote_currency="USD",
+                    price_scale=2,
+                    quantity_scale=0,
+                ),
+                OperatorCommand(
+                    ts_ns=0,
+                    who="t",
+                    role="admin",
+                    command="account.deposit",
+                    arguments={"currency": "USD", "amount": "1000000"},
+                ),
+            ]
+        )
+
+    def tick(self, event):
+        seq = self.core.next_seq
+        self.core.run([event])
+        reports = self.venue.on_market([event], seq)
+        self.core.run(reports)
+        return reports
+
+    def order(self, side=BUY, quantity=10, price=None, **fields):
+        request = OrderRequested(
+            ts_ns=5,
+            instrument_id=1,
+            side=side,
+            order_type=OrderType.MARKET if price is None else OrderType.LIMIT,
+            quantity=quantity,
+            price=price,
+            source="t",
+            **fields,
+        )
+        _, effects = self.core.run([request])
+        assert effects, "the order was denied"
+        reports = self.venue.send(effects, self.core, 7)
+        self.core.run(reports)
+        return reports
+
+    def cancel(self, order_id):
+        _, effects = self.core.run([CancelRequested(ts_ns=6, order_id=order_id, source="t")])
+        reports = self.venue.send(effects, self.core, 8)
+        self.core.run(reports)
+        return reports
+
+
+@pytest.fixture
+def market():
+    return Market()
+
+
+def fills(reports):
+    return [
+        (event.price, event.quantity, event.liquidity) for event in reports if isinstance(event, OrderFilled)
+    ]
+
+
+def kinds(reports):
+    return [type(event) for event in reports]
+
+
+def test_it_is_a_venue():
+    venue: Venue = PaperVenue()
+    assert venue.name == "paper"
+
+
+def test_a_market_order_takes_the_standing_quote_after_its_acceptance(market):
+    market.tick(quote(99, 101))
+    reports = market.order(BUY)
+    assert kinds(reports) == [OrderAccepted, OrderFilled]
+    assert fills(reports) == [(101, 10, Liquidity.TAKER)]
+    assert reports[1].venue_trade_id == f"P{reports[1].order_id}-1"
+    assert fills(market.order(SELL)) == [(99, 10, Liquidity.TAKER)]
+
+
+def test_a_quote_fills_no_more_than_it_shows_and_the_rest_waits_for_the_next(market):
+    market.tick(quote(99, 101, 5, 6))
+    assert fills(market.order(BUY, 10)) == [(101, 6, Liquidity.TAKER)]
+    assert market.tick(trade(101)) == []
+    assert fills(market.tick(quote(99, 102, 5, 9))) == [(102, 4, Liquidity.TAKER)]
+
+
+def test_what_our_orders_took_of_a_quote_is_gone(market):
+    market.tick(quote(99, 101, 5, 6))
+    assert fills(market.order(BUY, 4)) == [(101, 4, Liquidity.TAKER)]
+    assert fills(market.order(BUY, 4)) == [(101, 2, Liquidity.TAKER)]
+    assert fills(market.order(BUY, 4)) == []
+    assert fills(market.tick(quote(99, 101, 5, 7))) == [(101, 2, Liquidity.TAKER), (101, 4, Liquidity.TAKER)]
+
+
+def test_a_quote_of_one_side_leaves_the_other_side_standing(market):
+    market.tick(quote(99, None))
+    market.tick(quote(None, 101))
+    assert fills(market.order(SELL)) == [(99, 10, Liquidity.TAKER)]
+
+
+def test_without_quotes_a_market_order_waits_for_the_next_trade(market):
+    market.tick(trade(100))
+    assert fills(market.order(BUY, 15)) == []
+    assert fills(market.tick(trade(103, 10))) == [(103, 10, Liquidity.TAKER)]
+    assert fills(market.tick(trade(104, 10))) == [(104, 5, Liquidity.TAKER)]
+
+
+def test_a_limit_order_that_crosses_takes_the_better_price(market):
+    market.tick(quote(99, 101))
+    assert fills(market.order(BUY, price=105)) == [(101, 10, Liquidity.TAKER)]
+
+
+def test_a_resting_order_fills_at_its_limit_when_the_quote_reaches_it(market):
+    market.tick(quote(99, 101))
+    assert fills(market.order(BUY, price=100)) == []
+    assert fills(market.tick(quote(98, 101))) == []
+    assert fills(market.tick(quote(97, 99, 5, 4))) == [(100, 4, Liquidity.MAKER)]
+    assert fills(market.tick(quote(97, 100, 5, 40))) == [(100, 6, Liquidity.MAKER)]
+
+
+def test_a_resting_order_fills_when_a_trade_passes_it_and_not_when_one_meets_it(market):
+    market.tick(quote(99, 101))
+    market.order(SELL, price=102)
+    assert fills(market.tick(trade(102))) == []
+    assert fills(market.tick(trade(103, 4))) == [(102, 4, Liquidity.MAKER)]
+
+
+def test_a_trade_is_shared_among_our_orders_in_order_of_arrival(market):
+    market.tick(quote(99, 101))
+    first, second = market.order(SELL, 6, price=102), market.order(SELL, 6, price=102)
+    reports = market.tick(trade(103, 8))
+    assert [(event.order_id, event.quantity) for event in reports] == [
+        (first[0].order_id, 6),
+        (second[0].order_id, 2),
+    ]
+
+
+def test_what_ioc_cannot_fill_at_once_is_canceled(market):
+    market.tick(quote(99, 101, 5, 6))
+    reports = market.order(BUY, 10, price=101, time_in_force=IOC)
+    assert kinds(reports) == [OrderAccepted, OrderFilled, OrderCanceled]
+    assert kinds(market.order(BUY, 10, price=100, time_in_force=IOC)) == [OrderAccepted, OrderCanceled]
+
+
+def test_fok_fills_in_one_piece_or_not_at_all(market):
+    market.tick(quote(99, 101, 5, 10))
+    assert kinds(market.order(BUY, 11, time_in_force=FOK)) == [OrderAccepted, OrderCanceled]
+    assert kinds(market.order(BUY, 10, time_in_force=FOK)) == [OrderAccepted, OrderFilled]
+
+
+def test_without_quotes_ioc_meets_the_next_trade_and_ends(market):
+    market.tick(trade(100))
+    market.order(BUY, 10, price=101, time_in_force=IOC)
+    assert fills(reports := market.tick(trade(101, 4))) == [(101, 4, Liquidity.TAKER)]
+    assert kinds(reports)[1:] == [OrderCanceled]
+
+
+def test_post_only_is_rejected_when_it_would_take_and_rests_otherwise(market):
+    market.tick(quote(99, 101))
+    assert kinds(market.order(BUY, price=101, post_only=True)) == [OrderRejected]
+    assert kinds(market.order(BUY, price=100, post_only=True)) == [OrderAccepted]
+
+
+def test_a_doubted_tick_fills_nothing(market):
+    market.tick(trade(100))
+    market.order(BUY)
+    assert market.tick(trade(100, conditions=SUSPICIOUS)) == []
+    assert market.tick(quote(99, 101, conditions=SUSPICIOUS)) == []
+
+
+def test_a_trade_of_nothing_fills_nothing(market):
+    market.tick(trade(100))
+    market.order(BUY)
+    assert market.tick(trade(100, 0)) == []
+
+
+def test_an_order_sees_no_event_from_before_its_arrival(market):
+    market.tick(trade(100))
+    first_seq = market.core.next_seq
+    before = [trade(90), quote(80, 81)]
+    market.core.run(before)
+    market.order(BUY, 10, price=79)
+    assert market.venue.on_market(before, first_seq) == []
+    # The same frames again under the numbers they would have had afterwards do fill.
+    assert fills(market.venue.on_market([trade(70)], market.core.next_seq)) == [(79, 10, Liquidity.MAKER)]
+
+
+def test_batches_that_follow_each_other_need_no_numbers(market):
+    venue = market.venue
+    venue.restore(market.core)
+    early = trade(90)
+    market.core.run([early])
+    market.order(BUY, price=95)
+    assert venue.on_market([early]) == []
+    assert venue.on_market([trade(96)] * 4) == []
+    assert fills(venue.on_market([trade(90)])) == [(95, 10, Liquidity.MAKER)]
+
+
+def test_fees_are_by_liquidity_and_rounded_up():
+    market = Market(maker_fee_ppm=-100, taker_fee_ppm=333)
+    market.tick(quote(99, 101))
+    taker = market.order(BUY, 7)[1]
+    # 7.07 USD * 333 ppm = 0.00235431
+    assert (taker.fee, taker.fee_scale, taker.fee_currency) == (235_431, 8, "USD")
+    market.order(SELL, 7, price=102)
+    maker = market.tick(quote(103, 105))[0]
+    assert maker.fee == -71_400
+
+
+def test_a_fee_beyond_64_bits_gives_up_decimals():
+    market = Market(taker_fee_ppm=1_000_000)
+    market.tick(quote(10**13, 10**13))
+    fill = market.order(SELL, 5)[1]
+    assert fill.fee * 10 ** (8 - fill.fee_scale) == 5 * 10**11 * 10**8
+    assert fill.fee < 2**63
+
+
+def test_a_cancel_takes_the_order_out_once(market):
+    market.tick(quote(99, 101))
+    order_id = market.order(BUY, price=90)[0].order_id
+    assert kinds(market.cancel(order_id)) == [OrderCanceled]
+    assert market.venue.idle
+    assert market.cancel(order_id) == []
+
+
+def test_an_order_sent_twice_works_once(market):
+    market.tick(quote(99, 101))
+    order_id = market.order(BUY, price=90)[0].order_id
+    again = OrderSubmitted(ts_ns=1, order_id=order_id, client_order_id="x", venue="paper")
+    assert market.venue.send([(99, again)], market.core, 9) == []
+
+
+def test_a_restart_takes_over_working_orders_with_their_fills(market):
+    market.tick(quote(99, 101, 5, 6))
+    order_id = market.order(BUY, 10)[0].order_id
+    venue = PaperVenue()
+    assert venue.restore(market.core) == []
+    report = venue.on_market([quote(99, 101, 5, 50)], market.core.next_seq)[0]
+    assert (report.quantity, report.venue_trade_id) == (4, f"P{order_id}-2")
+    market.core.run([report])
+    assert market.core.orders[order_id].status == OrderStatus.FILLED
+
+
+def test_a_restart_takes_a_submitted_order_as_new_and_finishes_a_cancel(market):
+    market.tick(quote(99, 101))
+    accepted = market.order(BUY, price=90)[0].order_id
+    market.core.run([CancelRequested(ts_ns=6, order_id=accepted, source="t")])
+    request = OrderRequested(
+        ts_ns=5, instrument_id=1, side=BUY, order_type=OrderType.MARKET, quantity=3, source="t"
+    )
+    _, effects = market.core.run([request])
+    venue = PaperVenue()
+    reports = venue.restore(market.core)
+    assert kinds(reports) == [OrderCanceled, OrderAccepted, OrderFilled]
+    assert venue.send(effects, market.core, 9) == []
+    market.core.run(reports)
+    assert not market.core.orders.working
+
+
+def test_an_idle_venue_reports_nothing(market):
+    assert market.venue.idle
+    assert market.venue.on_market([trade(1)] * 10) == []
+
+
+ticks = st.one_of(
+    st.builds(trade, st.integers(90, 110), st.integers(0, 20)),
+    st.builds(
+        quote,
+        st.none() | st.integers(90, 110),
+        st.none() | st.integers(90, 110),
+        st.none() | st.integers(0, 20),
+        st.none() | st.integers(0, 20),
+    ),
+)
+orders = st.fixed_dictionaries(
+    {
+        "side": st.sampled_from([BUY, SELL]),
+        "quantity": st.integers(1, 30),
+        "price": st.none() | st.integers(90, 110),
+        "time_in_force": st.sampled_from([TimeInForce.GTC, IOC, FOK]),
+    }
+)
+
+
+@given(st.lists(ticks | orders, max_size=40))
+def test_every_fill_is_at_the_limit_or_better_and_within_what_the_tick_showed(steps):
+    market = Market()
+    market.tick(trade(100))
+    for step in steps:
+        if isinstance(step, dict):
+            for report in market.order(**step):
+                if isinstance(report, OrderFilled) and step["price"] is not None:
+                    assert (report.price - step["price"]) * step["side"] <= 0
+            continue
+        reports = market.tick(step)
+        for side in (BUY, SELL):
+            filled = sum(r.quantity for r in reports if isinstance(r, OrderFilled) and r.side == side)
+            if isinstance(step, Trade):
+                shown = step.quantity
+            else:
+                shown = step.ask_quantity if side == BUY else step.bid_quantity
+            assert shown is None or filled <= shown
+    assert market.core.trading_state == TradingState.ACTIVE
+    for order in market.core.orders.values():
+        if order.request.time_in_force == FOK:
+            assert order.filled_quantity in (0, order.request.quantity)
+    assert set(market.core.orders.working) == set(market.venue._working)
