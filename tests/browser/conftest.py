@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import itertools
 import shutil
 from collections.abc import AsyncIterator
@@ -98,10 +97,6 @@ class Page:
         await self.call("Page.navigate", url=url)
         await self.until("document.readyState === 'complete'")
 
-    async def screenshot(self, path: Path, *, whole: bool = True) -> None:
-        result = await self.call("Page.captureScreenshot", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(result["data"]))
-
     async def close(self) -> None:
         self._reader.cancel()
         await self._socket.close()
@@ -124,7 +119,7 @@ async def page(tmp_path: Path) -> AsyncIterator[Page]:
     )
     try:
         async with asyncio.timeout(START_SECONDS), ClientSession() as session:
-            while not (profile / "DevToolsActivePort").exists():
+            while not (profile / "DevToolsActivePort").exists():  # noqa: ASYNC110  # another process writes it
                 await asyncio.sleep(0.05)
             port = (profile / "DevToolsActivePort").read_text().split()[0]
             async with session.get(f"http://127.0.0.1:{port}/json") as answer:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, ClientTimeout
+from aiohttp import ClientSession, ClientTimeout, web
 
 from daemon.api.access import Access
 from daemon.api.app import create_app, serve
@@ -68,6 +67,7 @@ class Rig:
     projector: Projector
     access: Access
     session: ClientSession
+    app: web.Application
     url: str
     token: str
     data: Path
@@ -115,7 +115,7 @@ async def running(data: Path, *, host: str = "127.0.0.1", max_websockets: int = 
     rig.access = await Access.open(data)
     rig.token = (data / "admin.token").read_text().strip()
     settings = ApiSettings(host=host, port=0, max_websockets=max_websockets)
-    app = create_app(rig.engine, queries, rig.access, projection=rig.projector, settings=settings)
+    rig.app = app = create_app(rig.engine, queries, rig.access, projection=rig.projector, settings=settings)
     runner, rig.url = await serve(app, settings)
     rig.session = ClientSession(timeout=ClientTimeout(total=20))
     try:
@@ -149,7 +149,3 @@ def limit_order() -> dict[str, Any]:
         "quantity": "0.5",
         "price": "50000.10",
     }
-
-
-def now_ns() -> int:
-    return time.time_ns()

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from daemon.api.access import Access
+from daemon.api.app import create_app, serve
+from daemon.engine import Engine
+from daemon.journal.writer import JournalWriter
+from daemon.readmodel.projector import Projector
+from daemon.readmodel.queries import ReadModelQueries
+from daemon.settings import ApiSettings
+from daemon.trading.core import Core
+from daemon.venue.paper import PaperVenue
+from schemas.events import (
+    AssetClass,
+    InstrumentDefined,
+    OperatorCommand,
+    OrderRequested,
+    OrderType,
+    Quote,
+    Side,
+    Trade,
+)
+
+START = 1_700_000_000_000_000_000
+
+
+def instrument(number: int, symbol: str) -> InstrumentDefined:
+    return InstrumentDefined(
+        ts_ns=START,
+        instrument_id=number,
+        symbol=symbol,
+        venue="SIM",
+        asset_class=AssetClass.CRYPTO,
+        base_currency=symbol[:3],
+        quote_currency="USDT",
+        price_scale=2,
+        quantity_scale=5,
+    )
+
+
+def market(step: int) -> list[Quote | Trade]:
+    """Ticks of one step of a random walk that starts at 60,000.00, a second after the one before."""
+    price = 6_000_000 + sum(random.Random(number).randint(-90, 100) for number in range(step))
+    ts_ns = START + step * 10**9
+    quote = Quote(
+        ts_ns=ts_ns,
+        received_ns=ts_ns,
+        instrument_id=1,
+        bid_price=price - 5,
+        bid_quantity=10**6,
+        ask_price=price + 5,
+        ask_quantity=10**6,
+    )
+    return [quote, Trade(ts_ns=ts_ns, received_ns=ts_ns, instrument_id=1, price=price, quantity=900 + step)]
+
+
+class Served:
+    """A daemon that serves the page while prices walk."""
+
+    def __init__(self, engine: Engine, url: str, runner: web.AppRunner) -> None:
+        self.engine = engine
+        self.url = url
+        self.runner = runner
+
+
+@pytest.fixture
+async def served(tmp_path: Path):
+    data = tmp_path / "data"
+    data.mkdir()
+    writer = JournalWriter.open(data / "journal", segment_bytes=1 << 20)
+    projector = Projector(data / "readmodel.db", data / "journal")
+    projector.start()
+    engine = Engine(Core(writer.journal_id), writer, PaperVenue(maker_fee_ppm=100, taker_fee_ppm=200))
+    engine.subscribe(lambda batch: projector.offer(batch.first_seq, batch.events))
+    cash = {"currency": "USDT", "amount": "1000000"}
+    deposit = OperatorCommand(ts_ns=START, who="t", role="admin", command="account.deposit", arguments=cash)
+    await engine.execute([instrument(1, "BTC-USDT"), instrument(2, "<b>ETH</b>"), deposit])
+    for step in range(40):
+        await engine.publish(market(step))
+    queries = ReadModelQueries(data / "readmodel.db")
+    settings = ApiSettings(port=0)
+    access = await Access.open(data)
+    app = create_app(engine, queries, access, projection=projector, settings=settings)
+    runner, url = await serve(app, settings)
+
+    async def walk() -> None:
+        for step in range(40, 10_000):
+            await engine.publish(market(step))
+            await asyncio.sleep(0.02)
+
+    walking = asyncio.ensure_future(walk())
+    yield Served(engine, url, runner)
+    walking.cancel()
+    await runner.cleanup()
+    queries.close()
+    await engine.close([], timeout_s=5)
+    await asyncio.sleep(0)
+    await asyncio.to_thread(projector.stop)
+
+
+LAST = "document.querySelector('#prices .last span')?.textContent"
+SEQ = "Number(document.getElementById('seq').textContent.replaceAll(',', ''))"
+
+
+async def test_prices_and_seq_move_on_the_page_and_nothing_is_asked_of_others(page, served) -> None:
+    await page.open(f"{served.url}/")
+    first = await page.until(LAST)
+    seq = await page.run(SEQ)
+    await page.until(f"{LAST} !== {first!r}")
+    await page.until(f"{SEQ} > {seq}")
+    await page.until("/[0-9]/.test(document.getElementById('rate').textContent)")
+    assert await page.run("document.getElementById('connection').dataset.state") == "live"
+    assert await page.run("document.getElementById('notice').hidden")
+    assert all(url.startswith(served.url) for url in page.requested)
+    assert page.errors == []
+
+
+async def test_an_order_its_fill_and_the_position_appear_without_reloading(page, served) -> None:
+    await page.open(f"{served.url}/")
+    await page.until(LAST)
+    order = OrderRequested(
+        ts_ns=START,
+        instrument_id=1,
+        side=Side.BUY,
+        order_type=OrderType.MARKET,
+        quantity=50_000,
+        source="operator:t",
+    )
+    await served.engine.execute([order])
+    assert "filled" in await page.until("document.querySelector('#orders tr')?.innerText")
+    assert "0.5" in await page.until("document.querySelector('#fills tr')?.innerText")
+    assert "long" in await page.until("document.querySelector('#positions tr')?.innerText")
+    await page.until("document.getElementById('equity').textContent.includes('USDT')")
+
+
+async def test_names_from_the_market_are_text_and_never_markup(page, served) -> None:
+    await page.open(f"{served.url}/")
+    await page.until(LAST)
+    assert "<b>ETH</b>" in await page.run("document.getElementById('chart-instrument').innerText")
+    assert await page.run("document.querySelectorAll('b').length") == 0
+
+
+async def test_the_chart_shows_bars_of_the_chosen_length(page, served) -> None:
+    await page.open(f"{served.url}/")
+    assert "open 60,0" in await page.until("document.getElementById('chart-summary').textContent")
+    pressed = "document.querySelector('[aria-pressed=true]').dataset.interval"
+    assert await page.run(pressed) == "1s"
+    await page.run("document.querySelector('[data-interval=\"1min\"]').click()")
+    await page.until(f"{pressed} === '1min'")
+    assert await page.run("document.querySelectorAll('#plot canvas').length") >= 1
+    assert page.errors == []
+
+
+async def test_a_lost_daemon_is_told_in_words_and_found_again(page, served) -> None:
+    await page.open(f"{served.url}/")
+    await page.until(LAST)
+    await served.runner.cleanup()
+    notice = await page.until(
+        "!document.getElementById('notice').hidden && document.getElementById('notice').innerText"
+    )
+    assert "What is shown may be old" in notice
+    assert await page.run("document.getElementById('connection').innerText") == "No connection"
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (360, "light"), (768, "dark"), (1280, "light")])
+async def test_the_page_fits_the_width_of_phone_and_desktop(page, served, width, scheme) -> None:
+    await page.open(f"{served.url}/", width=width, height=844, scheme=scheme)
+    await page.until(LAST)
+    assert await page.run("document.documentElement.scrollWidth") <= width
+    ground = await page.run("getComputedStyle(document.body).backgroundColor")
+    assert (ground == "rgb(15, 18, 21)") == (scheme == "dark")
+
+
+async def test_everything_that_can_be_used_has_a_name_and_can_be_reached_by_keyboard(page, served) -> None:
+    await page.open(f"{served.url}/")
+    await page.until(LAST)
+    nameless = """[...document.querySelectorAll('button, select, a, [role=region]')].filter((element) =>
+        !(element.getAttribute('aria-label') || element.getAttribute('aria-labelledby')
+          || element.labels?.length || element.innerText.trim())).length"""
+    assert await page.run(nameless) == 0
+    assert await page.run("document.querySelectorAll('th:not([scope])').length") == 0
+    assert await page.run("document.querySelectorAll('h2').length") >= 10
+    assert await page.run("document.documentElement.lang") == "en"
