@@ -138,11 +138,12 @@ def _cut(batches: Iterator[Batch], first_seq: int, last_seq: int | None) -> Iter
     for batch in batches:
         if batch.last_seq < first_seq:
             continue
-        if last_seq is not None and batch.first_seq > last_seq:
-            return
         start = max(0, first_seq - batch.first_seq)
         stop = None if last_seq is None else last_seq - batch.first_seq + 1
         if start or (stop is not None and stop < len(batch.events)):
             yield Batch(batch.first_seq + start, batch.events[start:stop], batch.append_ns)
         else:
             yield batch
+        if last_seq is not None and batch.last_seq >= last_seq:
+            # The next frame may be one that is being written just now.
+            return

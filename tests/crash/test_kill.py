@@ -59,7 +59,7 @@ class Daemon:
         return response.status, answer
 
     def wait_for_market(self):
-        wait_for(lambda: self.request("GET", "/api/v1/instruments")[1]["items"])
+        wait_for(lambda: self.request("GET", "/api/v1/instruments")[1]["instruments"])
 
     def kill(self):
         os.kill(self.process.pid, signal.SIGKILL)
