@@ -48,6 +48,7 @@ def test_every_frame_is_synced_before_append_returns(folder):
             synced[-1] = 1
 
     with open_small(folder, disk=Watched()) as writer:
+        writer._spare._thread.join()
         synced.clear()
         for n in range(5):
             writer.append(trades(n, 1))
