@@ -50,7 +50,7 @@ class Book:
 
     def cost_price(self, side: Side) -> int | None:
         """Return the price an order of that side would meet now: opposite quote, else the last trade."""
-        price = self.ask_price if side == Side.BUY else self.bid_price
+        price = self.ask_price if side > 0 else self.bid_price
         return self.last_price if price is None else price
 
     def forget_market(self) -> None:

@@ -17,7 +17,12 @@ from daemon.trading.orders import Order
 from daemon.trading.portfolio import Account, Position
 from schemas.events import InstrumentDefined, OrderType, Side, TimeInForce, TradingState
 
+# Members by short names: a look-up in an enumeration costs 0.1 us in Python 3.11, a global name 0.01.
+_MARKET, _LIMIT = OrderType.MARKET, OrderType.LIMIT
+_BUY, _NO_SIDE = Side.BUY, Side.NONE
 _IMMEDIATE = (TimeInForce.IOC, TimeInForce.FOK)
+_TIMES_IN_FORCE = (TimeInForce.GTC, *_IMMEDIATE)
+_HALTED, _REDUCING = TradingState.HALTED, TradingState.REDUCING
 _MAX_INTEGER = 2**63 - 1
 MAX_VALUE = 10**12
 """Most that one order may be worth, in units of its currency: anything above is a slip, and would
@@ -46,27 +51,26 @@ Rule = Callable[[Order, View], str | None]
 
 def _supported(order: Order, view: View) -> str | None:  # noqa: ARG001
     request = order.request
-    if request.order_type not in (OrderType.MARKET, OrderType.LIMIT):
+    if request.order_type not in (_MARKET, _LIMIT):
         return f"{request.order_type.name} orders are not supported; MARKET and LIMIT are"
-    if request.time_in_force not in (TimeInForce.GTC, *_IMMEDIATE):
+    if request.time_in_force not in _TIMES_IN_FORCE:
         return f"time in force {request.time_in_force.name} is not supported; GTC, IOC and FOK are"
-    extras = (
-        request.stop_price,
-        request.trail_amount,
-        request.trail_ppm,
-        request.expire_ns,
-        request.parent_id,
-        request.oco_group,
-    )
-    if any(extra is not None for extra in extras):
+    if not (
+        request.stop_price is None
+        and request.trail_amount is None
+        and request.trail_ppm is None
+        and request.expire_ns is None
+        and request.parent_id is None
+        and request.oco_group is None
+    ):
         return "stop, trail, expiry and linked orders are not supported"
-    if request.post_only and (request.order_type != OrderType.LIMIT or request.time_in_force in _IMMEDIATE):
+    if request.post_only and (request.order_type != _LIMIT or request.time_in_force in _IMMEDIATE):
         return "post-only needs a limit order that rests"
     return None
 
 
 def _side(order: Order, view: View) -> str | None:  # noqa: ARG001
-    return "side must be BUY or SELL" if order.request.side == Side.NONE else None
+    return "side must be BUY or SELL" if order.request.side == _NO_SIDE else None
 
 
 def _tradable(order: Order, view: View) -> str | None:
@@ -88,7 +92,7 @@ def _lot(order: Order, view: View) -> str | None:
 
 def _price(order: Order, view: View) -> str | None:  # noqa: ARG001
     request = order.request
-    if request.order_type == OrderType.MARKET:
+    if request.order_type == _MARKET:
         return None if request.price is None else "a market order has no price"
     if request.price is None:
         return "a limit order needs a price"
@@ -111,11 +115,11 @@ def _client_id(order: Order, view: View) -> str | None:
 
 
 def _halted(order: Order, view: View) -> str | None:  # noqa: ARG001
-    return "trading is halted" if view.trading_state == TradingState.HALTED else None
+    return "trading is halted" if view.trading_state == _HALTED else None
 
 
 def _reducing(order: Order, view: View) -> str | None:
-    if view.trading_state != TradingState.REDUCING or order.request.quantity <= reducible(order, view):
+    if view.trading_state != _REDUCING or order.request.quantity <= reducible(order, view):
         return None
     return "only orders that reduce a position are allowed now"
 
@@ -141,7 +145,7 @@ def _value(order: Order, view: View) -> str | None:
 
 def _cash(order: Order, view: View) -> str | None:
     request = order.request
-    if request.side != Side.BUY:
+    if request.side != _BUY:
         return None
     opening = request.quantity - reducible(order, view)
     if opening <= 0:
@@ -217,6 +221,6 @@ def _reserved(currency: str, view: View) -> int:
     total = 0
     for working in view.orders.working.values():
         request = working.request
-        if request.side == Side.BUY and _instrument(working, view).quote_currency == currency:
+        if request.side == _BUY and _instrument(working, view).quote_currency == currency:
             total += _cost(working, working.remaining, view) or 0
     return total

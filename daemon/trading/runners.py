@@ -59,6 +59,7 @@ class Runner:
         kind = runners.kind(started.kind)
         self.strategy = kind(self, instruments, check_parameters(kind, started.parameters))
         self.times = kind.on_timer is not Strategy.on_timer
+        self.follows = kind.on_order is not Strategy.on_order
         strategy, ids = self.strategy, self.instrument_ids
         self.trade_hooks = {i: strategy.trade_hook(i) for i in ids}
         self.quote_hooks = {i: strategy.quote_hook(i) for i in ids}
@@ -90,11 +91,13 @@ class Runner:
             partial(
                 OrderRequested,
                 instrument_id=instrument_id,
-                side=Side(side),
-                order_type=OrderType(order_type),
+                side=side if type(side) is Side else Side(side),
+                order_type=order_type if type(order_type) is OrderType else OrderType(order_type),
                 quantity=quantity,
                 price=price,
-                time_in_force=TimeInForce(time_in_force),
+                time_in_force=time_in_force
+                if type(time_in_force) is TimeInForce
+                else TimeInForce(time_in_force),
                 post_only=bool(post_only),
                 reduce_only=bool(reduce_only),
                 source=f"strategy:{self.strategy_id}",
@@ -251,7 +254,7 @@ class Runners(Mapping[str, Runner]):
         if isinstance(event, OrderFilled):
             runner.quantities[event.instrument_id] += int(event.side) * event.quantity
             self.call(runner.strategy_id, runner.strategy.on_fill, event, order)
-        else:
+        elif runner.follows:
             self.call(runner.strategy_id, runner.strategy.on_order, order)
 
     def decided(self, order: Order) -> None:

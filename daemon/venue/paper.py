@@ -49,7 +49,11 @@ from schemas.events import (
 
 FEE_SCALE = 8
 _MAX_INTEGER = 2**63 - 1
+# Members by short names: a look-up in an enumeration costs 0.1 us in Python 3.11, a global name 0.01.
 _IMMEDIATE = (TimeInForce.IOC, TimeInForce.FOK)
+_FOK = TimeInForce.FOK
+_BUY = Side.BUY
+_MAKER, _TAKER = Liquidity.MAKER, Liquidity.TAKER
 
 
 @dataclass(slots=True)
@@ -93,7 +97,7 @@ class PaperVenue:
     name = "paper"
 
     def __init__(self, *, maker_fee_ppm: int = 0, taker_fee_ppm: int = 0) -> None:
-        self._fee_ppm = {Liquidity.MAKER: maker_fee_ppm, Liquidity.TAKER: taker_fee_ppm}
+        self._fee_ppm = {_MAKER: maker_fee_ppm, _TAKER: taker_fee_ppm}
         self._working: dict[int, _Working] = {}
         self._by_instrument: dict[int, list[_Working]] = {}
         self._taken: dict[tuple[int, Side], _Taken] = {}
@@ -160,7 +164,7 @@ class PaperVenue:
         working = _working(order, core)
         request = order.request
         book = core.books[request.instrument_id]
-        quote = book.ask if request.side == Side.BUY else book.bid
+        quote = book.ask if request.side == _BUY else book.bid
         price = None if quote is None else _offer(quote, request.side)[0]
         crosses = price is not None and working.reached_by(price)
         if request.post_only and crosses:
@@ -175,7 +179,7 @@ class PaperVenue:
             return
         working.quoted = True
         if crosses:
-            self._take(working, quote, price, Liquidity.TAKER, (now_ns, now_ns), reports)
+            self._take(working, quote, price, _TAKER, (now_ns, now_ns), reports)
         if working.remaining and working.immediate:
             self._end(working, _unfilled(working), now_ns, now_ns, reports)
 
@@ -189,9 +193,9 @@ class PaperVenue:
             if working.reached_by(price):
                 limit = working.request.price
                 if limit is None or working.immediate:
-                    self._take(working, quote, price, Liquidity.TAKER, times, reports)
+                    self._take(working, quote, price, _TAKER, times, reports)
                 else:
-                    self._take(working, quote, limit, Liquidity.MAKER, times, reports)
+                    self._take(working, quote, limit, _MAKER, times, reports)
             if working.remaining and working.immediate:
                 self._end(working, _unfilled(working), *times, reports)
 
@@ -231,9 +235,9 @@ class PaperVenue:
             if quantity > 0:
                 left -= quantity
                 if takes or limit is None:
-                    self._fill(working, trade.price, quantity, Liquidity.TAKER, times, reports)
+                    self._fill(working, trade.price, quantity, _TAKER, times, reports)
                 else:
-                    self._fill(working, limit, quantity, Liquidity.MAKER, times, reports)
+                    self._fill(working, limit, quantity, _MAKER, times, reports)
             if working.remaining and working.immediate:
                 self._end(working, _unfilled(working), *times, reports)
 
@@ -307,14 +311,14 @@ def _accepted(working: _Working, now_ns: int) -> OrderAccepted:
 
 def _offer(quote: Quote, side: Side) -> tuple[int | None, int | None]:
     """Return price and quantity an order of that side meets."""
-    if side == Side.BUY:
+    if side == _BUY:
         return quote.ask_price, quote.ask_quantity
     return quote.bid_price, quote.bid_quantity
 
 
 def _part(working: _Working, available: int) -> int:
     """Return how much an order fills of what is there."""
-    if working.request.time_in_force == TimeInForce.FOK and available < working.remaining:
+    if working.request.time_in_force == _FOK and available < working.remaining:
         return 0
     return max(0, min(working.remaining, available))
 

@@ -17,6 +17,8 @@ from daemon.trading.orders import Order
 from daemon.trading.strategy import Context, Parameter, Strategy, StrategyError
 from schemas.events import InstrumentDefined, OrderFilled, Quote, Scalar, Side, Trade
 
+_BUY, _SELL = Side.BUY, Side.SELL
+
 
 class Priced(Protocol):
     """Anything that has a price; trades do."""
@@ -118,7 +120,7 @@ class _Cross:
             return
         missing = self.target - self.context.quantity(self.instrument_id)
         if missing:
-            self.context.submit(self.instrument_id, Side.BUY if missing > 0 else Side.SELL, abs(missing))
+            self.context.submit(self.instrument_id, _BUY if missing > 0 else _SELL, abs(missing))
 
     def state(self) -> dict[str, Any]:
         """Return what it has learned; the fast prices are the end of the slow ones."""
