@@ -25,6 +25,8 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=10,
 )
+# Garbage is cheap to try; the search profile tries more.
+FUZZED = max(300, settings.default.max_examples)
 KNOWN_IDS = frozenset(record.__struct_config__.tag for record in EVENT_TYPES)
 
 
@@ -47,7 +49,6 @@ LIFTING = Codec([*EVENT_TYPES, ReadingV2], {(100, 1): lift_reading})
 @pytest.mark.parametrize("record", EVENT_TYPES, ids=lambda record: record.__name__)
 def test_every_event_comes_back_as_it_was_written(record, events_of):
     @given(st.lists(events_of(record), max_size=5))
-    @settings(max_examples=40)
     def check(events):
         body = CODEC.encode(events)
         assert CODEC.decode(body) == events
@@ -150,7 +151,7 @@ def test_an_event_of_a_wrong_shape_is_refused(row):
 @example(b"\x91" * 2000)
 @example(b"\x91\x82\x01")
 @example(b"\xa3abc")
-@settings(max_examples=300)
+@settings(max_examples=FUZZED)
 def test_garbage_is_an_error_of_the_codec_and_nothing_else(body):
     try:
         events = CODEC.decode(body)
@@ -159,7 +160,6 @@ def test_garbage_is_an_error_of_the_codec_and_nothing_else(body):
     assert all(isinstance(event, (Event, UnknownEvent)) for event in events)
 
 
-@pytest.mark.xfail(raises=TypeError, strict=True, reason="the second reader lets a list as a map key through")
 def test_a_list_as_a_map_key_is_an_error_of_the_codec():
     with pytest.raises(CodecError):
         CODEC.decode(b"\x91\x84\x90\x01\x02\x03\x04\x05\x06\x07")
@@ -167,7 +167,7 @@ def test_a_list_as_a_map_key_is_an_error_of_the_codec():
 
 def test_a_damaged_batch_never_raises_anything_but_codec_error(any_event):
     @given(st.lists(any_event, min_size=1, max_size=4), st.data())
-    @settings(max_examples=200)
+    @settings(max_examples=FUZZED)
     def check(events, data):
         body = bytearray(CODEC.encode(events))
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
