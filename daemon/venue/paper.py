@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from daemon.trading.core import Core
 from daemon.trading.money import MONEY_SCALE, PPM, notional
@@ -56,7 +57,7 @@ _BUY = Side.BUY
 _MAKER, _TAKER = Liquidity.MAKER, Liquidity.TAKER
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Working:
     """An order at the venue; `arrival` is the last number it must not see."""
 
@@ -72,10 +73,69 @@ class _Working:
     def immediate(self) -> bool:
         return self.request.time_in_force in _IMMEDIATE
 
+    @property
+    def eager(self) -> bool:
+        """Any tick may concern the order, whatever its price."""
+        return self.request.price is None or self.immediate
+
     def reached_by(self, price: int) -> bool:
         """Return whether a price is at the order's limit or better."""
         limit = self.request.price
         return limit is None or (price - limit) * self.request.side <= 0
+
+
+class _Resting:
+    """An instrument's working orders in order of arrival, and which prices concern any of them.
+
+    A tick away from every limit costs two comparisons, however many orders rest: with 600 of them,
+    asking each took a whole core at 20,000 events/s.
+    """
+
+    __slots__ = ("_eager", "_highest_buy", "_lowest_sell", "orders")
+
+    def __init__(self) -> None:
+        self.orders: dict[int, _Working] = {}
+        self._eager = 0
+        self._highest_buy: float = -inf
+        self._lowest_sell: float = inf
+
+    def add(self, working: _Working) -> None:
+        self.orders[working.order_id] = working
+        if working.eager:
+            self._eager += 1
+        elif working.request.side == _BUY:
+            self._highest_buy = max(self._highest_buy, _limit(working))
+        else:
+            self._lowest_sell = min(self._lowest_sell, _limit(working))
+
+    def remove(self, working: _Working) -> None:
+        del self.orders[working.order_id]
+        if working.eager:
+            self._eager -= 1
+            return
+        side, limit = working.request.side, _limit(working)
+        if limit in (self._highest_buy, self._lowest_sell):
+            limits = [_limit(o) for o in self.orders.values() if o.request.side == side and not o.eager]
+            if side == _BUY:
+                self._highest_buy = max(limits, default=-inf)
+            else:
+                self._lowest_sell = min(limits, default=inf)
+
+    def concerned_by(self, tick: Trade | Quote) -> bool:
+        """Return whether the tick may fill or end an order."""
+        if self._eager:
+            return True
+        if isinstance(tick, Trade):
+            return tick.price < self._highest_buy or tick.price > self._lowest_sell
+        ask, bid = tick.ask_price, tick.bid_price
+        return (ask is not None and ask <= self._highest_buy) or (
+            bid is not None and bid >= self._lowest_sell
+        )
+
+
+def _limit(working: _Working) -> int:
+    assert working.request.price is not None, "an order without a limit is eager"
+    return working.request.price
 
 
 @dataclass(slots=True)
@@ -99,7 +159,7 @@ class PaperVenue:
     def __init__(self, *, maker_fee_ppm: int = 0, taker_fee_ppm: int = 0) -> None:
         self._fee_ppm = {_MAKER: maker_fee_ppm, _TAKER: taker_fee_ppm}
         self._working: dict[int, _Working] = {}
-        self._by_instrument: dict[int, list[_Working]] = {}
+        self._by_instrument: dict[int, _Resting] = {}
         self._taken: dict[tuple[int, Side], _Taken] = {}
         self._last_order_id = 0
         self._next_seq = 1
@@ -131,9 +191,9 @@ class PaperVenue:
             return reports
         for event in events:
             if isinstance(event, (Trade, Quote)):
-                orders = self._by_instrument.get(event.instrument_id)
-                if orders and not event.conditions & SUSPICIOUS:
-                    seen = [order for order in orders if seq > order.arrival]
+                resting = self._by_instrument.get(event.instrument_id)
+                if resting is not None and resting.concerned_by(event) and not event.conditions & SUSPICIOUS:
+                    seen = [order for order in resting.orders.values() if seq > order.arrival]
                     if isinstance(event, Trade):
                         self._on_trade(event, seen, reports)
                     else:
@@ -282,13 +342,13 @@ class PaperVenue:
 
     def _rest(self, working: _Working) -> None:
         self._working[working.order_id] = working
-        self._by_instrument.setdefault(working.request.instrument_id, []).append(working)
+        self._by_instrument.setdefault(working.request.instrument_id, _Resting()).add(working)
 
     def _remove(self, working: _Working) -> None:
         del self._working[working.order_id]
-        orders = self._by_instrument[working.request.instrument_id]
-        orders.remove(working)
-        if not orders:
+        resting = self._by_instrument[working.request.instrument_id]
+        resting.remove(working)
+        if not resting.orders:
             del self._by_instrument[working.request.instrument_id]
 
 

@@ -64,7 +64,11 @@ def measure(scratch: Path, *, market_data: Path | None, quick: bool) -> list[Res
         try:
             before, started = _durable_seq(connection), time.perf_counter()
             gets = _timed(lambda _: connection.request("GET", "/api/v1/positions"), count)
-            orders = _timed(lambda n: _order(connection, n), count)
+            orders = _timed(
+                lambda n: _order(connection, n),
+                count,
+                after=lambda order_id: connection.request("DELETE", f"/api/v1/orders/{order_id}"),
+            )
             rate = (_durable_seq(connection) - before) / (time.perf_counter() - started)
         finally:
             connection.close()
@@ -79,19 +83,24 @@ def _durable_seq(connection: _Connection) -> int:
     return int(status["durable_seq"])
 
 
-def _order(connection: _Connection, number: int) -> None:
+def _order(connection: _Connection, number: int) -> int:
+    """Submit an order that rests far below the market; return its id."""
     status, answer = connection.request("POST", "/api/v1/orders", {**_ORDER, "client_id": f"bench-{number}"})
     if status != 201:  # noqa: PLR2004
         raise TapedError(f"an order was answered {status}: {answer}")
+    return int(answer["order_id"])
 
 
-def _timed(call: Callable[[int], object], count: int) -> list[float]:
-    """Call `count` times, 10 ms apart, and return how many milliseconds each took."""
+def _timed(
+    call: Callable[[int], object], count: int, after: Callable[[Any], object] = lambda _: None
+) -> list[float]:
+    """Call `count` times, 10 ms apart, and return how many milliseconds each took; `after` is not timed."""
     taken = []
     for number in range(count):
         started = time.perf_counter()
-        call(number)
+        answer = call(number)
         taken.append((time.perf_counter() - started) * 1000)
+        after(answer)
         time.sleep(0.01)
     return taken
 
