@@ -7,7 +7,6 @@ sums, so nothing is rounded.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -34,29 +33,57 @@ class _Middle:
     price: int
 
 
-class _Cross:
-    """Averages and position of one instrument.
+def _averages(
+    fast: int, slow: int, turn: Callable[[int], bool | None]
+) -> tuple[Callable[[Priced], None], Callable[[], dict[str, Any]]]:
+    """Return `(on_price, state)` of two moving averages.
 
-    `spread` is `slow * sum(last fast prices) - fast * sum(last slow prices)`, kept up to date with
-    each price; its sign is that of fast average minus slow average.
+    `prices` is a ring of the last `slow` prices, zero until they were seen, and `oldest` the place of
+    the next one. `turn` is called with the spread, `slow * sum(fast) - fast * sum(slow)`, when its
+    sign is not that of last time, and returns whether the fast average counts as above (None: not
+    known yet, ask again).
     """
+    prices = [0] * slow
+    oldest = fast_sum = slow_sum = 0
+    above: bool | None = None
+
+    def on_price(tick: Priced) -> None:
+        # Called for each tick of a replay. In one run on a busy machine: 0.22 us; 0.33 with
+        # the variables as attributes, 0.36 with two deques for the ring.
+        nonlocal oldest, fast_sum, slow_sum, above
+        price = tick.price
+        # A negative index counts from the ring's end, which is where the fast window then begins.
+        fast_sum += price - prices[oldest - fast]
+        slow_sum += price - prices[oldest]
+        prices[oldest] = price
+        oldest += 1
+        if oldest == slow:
+            oldest = 0
+        if (fast_sum * slow > slow_sum * fast) is not above:
+            above = turn(fast_sum * slow - slow_sum * fast)
+
+    def state() -> dict[str, Any]:
+        seen = prices[oldest:] + prices[:oldest]
+        return {"prices": seen, "fast_sum": fast_sum, "slow_sum": slow_sum, "above": above}
+
+    return on_price, state
+
+
+class _Cross:
+    """Averages and position of one instrument."""
 
     __slots__ = (
         "above",
         "ask",
+        "averages",
         "bid",
         "context",
-        "fast",
-        "fast_prices",
         "instrument_id",
         "middle",
         "missing",
+        "on_price",
         "quantity",
         "short",
-        "slow",
-        "slow_prices",
-        "span",
-        "spread",
         "target",
     )
 
@@ -65,33 +92,14 @@ class _Cross:
     ) -> None:
         self.context = context
         self.instrument_id = instrument_id
-        self.fast = fast
-        self.slow = slow
-        self.span = slow - fast
         self.quantity = quantity
         self.short = short
-        self.fast_prices = deque((0,) * fast, fast)
-        self.slow_prices = deque((0,) * slow, slow)
-        self.spread = 0
+        self.on_price, self.averages = _averages(fast, slow, self._turn)
         self.missing = slow
         self.above: bool | None = None
         self.target = 0
         self.bid = self.ask = 0
         self.middle = _Middle(0)
-
-    def on_price(self, tick: Priced) -> None:
-        """Move both averages on by one price, and trade when they cross."""
-        # Called for each tick of a replay: 0.24 us, 0.37 with a method for each kind of tick.
-        price = tick.price
-        fast_prices = self.fast_prices
-        slow_prices = self.slow_prices
-        self.spread = spread = (
-            self.spread + self.span * price - self.slow * fast_prices[0] + self.fast * slow_prices[0]
-        )
-        fast_prices.append(price)
-        slow_prices.append(price)
-        if (spread > 0) is not self.above:
-            self._turn(spread)
 
     def on_quote(self, quote: Quote) -> None:
         """Average the mid price, as bid plus ask so that it stays an integer."""
@@ -103,16 +111,17 @@ class _Cross:
             self.middle.price = self.bid + self.ask
             self.on_price(self.middle)
 
-    def _turn(self, spread: int) -> None:
+    def _turn(self, spread: int) -> bool | None:
         """Warm up, or trade when the averages have truly crossed and not only met."""
         if self.missing:
             self.missing -= 1
             if not self.missing:
                 self.above = spread > 0
-        elif spread:
+        elif spread and (spread > 0) is not self.above:
             self.above = spread > 0
             self.target = self.quantity if self.above else -self.quantity if self.short else 0
             self.trade_to_target()
+        return self.above
 
     def trade_to_target(self) -> None:
         """Order what is missing to the target, unless an order is under way."""
@@ -123,12 +132,10 @@ class _Cross:
             self.context.submit(self.instrument_id, _BUY if missing > 0 else _SELL, abs(missing))
 
     def state(self) -> dict[str, Any]:
-        """Return what it has learned; the fast prices are the end of the slow ones."""
+        """Return what it has learned; prices oldest first."""
         return {
-            "prices": list(self.slow_prices),
-            "spread": self.spread,
+            **self.averages(),
             "missing": self.missing,
-            "above": self.above,
             "target": self.target,
             "bid": self.bid,
             "ask": self.ask,
