@@ -25,13 +25,16 @@ class CodecError(TapedError):
 class UnknownEvent:
     """An event this version has no record for: kept, shown, passed on, never acted upon.
 
-    `fields` is the whole array as it stood in the journal, type and version first.
+    Args:
+        fields: the whole array, type and version first.
+        raw: the bytes it came from; they are written again as they were.
     """
 
-    __slots__ = ("fields",)
+    __slots__ = ("fields", "raw")
 
-    def __init__(self, fields: list[Any]) -> None:
+    def __init__(self, fields: list[Any], raw: bytes | None = None) -> None:
         self.fields = fields
+        self.raw: bytes = msgpack.packb(fields) if raw is None else raw
 
     @property
     def type_id(self) -> int:
@@ -49,9 +52,10 @@ class UnknownEvent:
         return int(self.fields[2])
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, UnknownEvent) and self.fields == other.fields
+        return isinstance(other, UnknownEvent) and self.raw == other.raw
 
-    __hash__ = None  # type: ignore[assignment]  # It holds a list.
+    def __hash__(self) -> int:
+        return hash(self.raw)
 
     def __repr__(self) -> str:
         return f"UnknownEvent({self.fields!r})"
@@ -72,7 +76,8 @@ class Codec:
         self._types = {_tag(record): record for record in types}
         self._versions = {_tag(record): _version(record) for record in types}
         self._upcasters = upcasters
-        self._encoder = msgspec.msgpack.Encoder(enc_hook=_raw_fields)
+        self._encoder = msgspec.msgpack.Encoder(enc_hook=_raw)
+        self._rows = msgspec.msgpack.Decoder(list[msgspec.Raw])
         # Measured: 200 ns an event for a trade of ten fields in batches, 36 % below msgpack's untyped 315.
         self._batches = msgspec.msgpack.Decoder(list[Union[tuple(types)]])  # type: ignore[misc]  # noqa: UP007
 
@@ -104,27 +109,42 @@ class Codec:
 
     def _decode_one_by_one(self, body: bytes | memoryview) -> list[AnyEvent]:
         try:
-            rows = msgpack.unpackb(body, strict_map_key=False)
-        except (ValueError, msgpack.UnpackException) as error:
+            rows = self._rows.decode(body)
+        except (msgspec.DecodeError, RecursionError) as error:
             raise CodecError(f"not a batch of events: {error}") from error
-        if not isinstance(rows, list):
-            raise CodecError(f"not a batch of events: {type(rows).__name__}, expected an array")
-        return [self._decode_row(row) for row in rows]
+        return [self._decode_row(bytes(row)) for row in rows]
 
-    def _decode_row(self, row: Any) -> AnyEvent:
+    def _decode_row(self, raw: bytes) -> AnyEvent:
+        row = _unpack(raw)
         if not (isinstance(row, list) and len(row) >= 3 and all(type(item) is int for item in row[:3])):  # noqa: PLR2004
             raise CodecError("an event is not an array of type, version, time, ...")
+        fields = row
         while upcaster := self._upcasters.get((row[0], row[1])):
             row = upcaster(row)
         record = self._types.get(row[0])
         if record is None:
-            return UnknownEvent(row)
+            return UnknownEvent(fields, raw)
         try:
             return msgspec.convert(row, record)
         except msgspec.ValidationError as error:
             if row[1] > self._versions[row[0]]:
-                return UnknownEvent(row)
+                return UnknownEvent(fields, raw)
             raise CodecError(f"a {record.__name__} does not fit its layout: {error}") from error
+
+
+def _unpack(raw: bytes) -> Any:
+    """Read any msgpack value; a map whose keys cannot be keys in Python becomes a list of pairs."""
+    try:
+        return msgpack.unpackb(raw, strict_map_key=False, object_pairs_hook=_map)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise CodecError(f"not an event: {error}") from error
+
+
+def _map(pairs: Sequence[tuple[Any, Any]]) -> Any:
+    try:
+        return dict(pairs)
+    except TypeError:
+        return list(pairs)
 
 
 def _tag(record: type[Event]) -> int:
@@ -137,9 +157,9 @@ def _version(record: type[Event]) -> int:
     return next(int(field.default) for field in msgspec.structs.fields(record) if field.name == "version")
 
 
-def _raw_fields(event: object) -> list[Any]:
+def _raw(event: object) -> msgspec.Raw:
     if isinstance(event, UnknownEvent):
-        return event.fields
+        return msgspec.Raw(event.raw)
     raise NotImplementedError(f"{type(event).__name__} is not an event")
 
 

@@ -212,3 +212,20 @@ def test_events_cannot_be_changed():
 
 def test_the_clock_is_an_input_and_no_decision():
     assert not is_decision(ClockTicked(ts_ns=1, synchronized=True))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"\xca\x3f\x80\x00\x00",  # a float of 32 bits
+        b"\xd4\x05\x07",  # an extension
+        b"\xd6\xff\x00\x00\x00\x01",  # a timestamp
+        b"\x81\x91\x01\x02",  # a map whose key is an array
+        b"\xcd\x00\x01",  # an integer in more bytes than it needs
+        b"\xd9\x01a",  # a text in more bytes than it needs
+    ],
+)
+def test_an_unknown_event_is_kept_byte_for_byte_whatever_it_holds(odd):
+    event = b"\x94\xcd\x27\x0f\x01\x00" + odd
+    body = b"\x92" + event + event
+    assert CODEC.encode(CODEC.decode(body)) == body
