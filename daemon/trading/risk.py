@@ -150,10 +150,11 @@ def _cash(order: Order, view: View) -> str | None:
     opening = request.quantity - reducible(order, view)
     if opening <= 0:
         return None
-    instrument = _instrument(order, view)
+    currency = _instrument(order, view).quote_currency
+    free = view.account.cash.get(currency, 0)
+    if view.orders.working:
+        free -= _reserved(currency, view)
     needed = _cost(order, opening, view) or 0
-    currency = instrument.quote_currency
-    free = view.account.cash.get(currency, 0) - _reserved(currency, view)
     if needed <= free:
         return None
     return (
@@ -199,6 +200,8 @@ def reducible(order: Order, view: View) -> int:
     held = 0 if position is None else position.quantity * -request.side
     if held <= 0:
         return 0
+    if not view.orders.working:
+        return held
     return max(0, held - view.orders.working_quantity(request.instrument_id, request.side))
 
 

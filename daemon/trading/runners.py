@@ -251,7 +251,7 @@ class Runners(Mapping[str, Runner]):
             runner.orders[order.order_id] = order
         else:
             runner.orders.pop(order.order_id, None)
-        if isinstance(event, OrderFilled):
+        if type(event) is OrderFilled:
             runner.quantities[event.instrument_id] += int(event.side) * event.quantity
             self.call(runner.strategy_id, runner.strategy.on_fill, event, order)
         elif runner.follows:

@@ -173,13 +173,11 @@ class PaperVenue:
         """See `Venue.send`; orders meet the standing quotes of the core."""
         reports: list[Event] = []
         for _, event in effects:
-            match event:
-                case OrderSubmitted() if event.order_id > self._last_order_id:
-                    self._arrive(core.orders[event.order_id], core, now_ns, reports)
-                case CancelRequested() if event.order_id in self._working:
-                    self._end(self._working[event.order_id], "requested", now_ns, now_ns, reports)
-                case _:  # Sent before, or over: its report is on its way.
-                    pass
+            # What is neither was sent before, or is over and its report is on its way.
+            if type(event) is OrderSubmitted and event.order_id > self._last_order_id:
+                self._arrive(core.orders[event.order_id], core, now_ns, reports)
+            elif type(event) is CancelRequested and event.order_id in self._working:
+                self._end(self._working[event.order_id], "requested", now_ns, now_ns, reports)
         return reports
 
     def on_market(self, events: Sequence[AnyEvent], first_seq: int | None = None) -> list[Event]:
@@ -190,11 +188,11 @@ class PaperVenue:
         if not self._working:
             return reports
         for event in events:
-            if isinstance(event, (Trade, Quote)):
+            if type(event) is Trade or type(event) is Quote:
                 resting = self._by_instrument.get(event.instrument_id)
                 if resting is not None and resting.concerned_by(event) and not event.conditions & SUSPICIOUS:
                     seen = [order for order in resting.orders.values() if seq > order.arrival]
-                    if isinstance(event, Trade):
+                    if type(event) is Trade:
                         self._on_trade(event, seen, reports)
                     else:
                         self._on_quote(event, seen, reports)

@@ -1,8 +1,9 @@
 """Moving-average cross: hold while the fast average of prices is above the slow one.
 
 The rule is the double crossover method of R. Donchian (J. J. Murphy, Technical Analysis of the
-Financial Markets, 1999, chapter 9). Averages count ticks, not time. They are compared as integer
-sums, so nothing is rounded.
+Financial Markets, 1999, chapter 9). Averages count ticks, not time. They are compared as sums of
+whole numbers in floats: nothing is rounded while `slow` times the distance from the first price
+stays below 2**53 scaled units.
 """
 
 from __future__ import annotations
@@ -34,24 +35,30 @@ class _Middle:
 
 
 def _averages(
-    fast: int, slow: int, turn: Callable[[int], bool | None]
+    fast: int, slow: int, turn: Callable[[float], bool | None]
 ) -> tuple[Callable[[Priced], None], Callable[[], dict[str, Any]]]:
     """Return `(on_price, state)` of two moving averages.
 
-    `prices` is a ring of the last `slow` prices, zero until they were seen, and `oldest` the place of
-    the next one. `turn` is called with the spread, `slow * sum(fast) - fast * sum(slow)`, when its
-    sign is not that of last time, and returns whether the fast average counts as above (None: not
-    known yet, ask again).
+    `prices` is a ring of the last `slow` prices, less the first one ever, which moves both averages
+    alike; `oldest` is the place of the next one. Until the ring is full the sums mean nothing.
+    `turn` is called with the spread, `slow * sum(fast) - fast * sum(slow)`, when its sign is not
+    that of last time, and returns whether the fast average counts as above (None: not known yet,
+    ask again).
     """
-    prices = [0] * slow
-    oldest = fast_sum = slow_sum = 0
+    prices = [0.0] * slow
+    oldest = 0
+    fast_sum = slow_sum = 0.0
+    fast_length, slow_length = float(fast), float(slow)
+    base: int | None = None
     above: bool | None = None
 
     def on_price(tick: Priced) -> None:
-        # Called for each tick of a replay. In one run on a busy machine: 0.22 us; 0.33 with
-        # the variables as attributes, 0.36 with two deques for the ring.
-        nonlocal oldest, fast_sum, slow_sum, above
-        price = tick.price
+        # Called for each tick of a replay, 0.25 us. Variables as attributes cost 0.1 more, integers
+        # another 0.1, because sums of prices at a fine scale are longer than one machine word.
+        nonlocal oldest, fast_sum, slow_sum, base, above
+        if base is None:
+            base = tick.price
+        price = float(tick.price - base)
         # A negative index counts from the ring's end, which is where the fast window then begins.
         fast_sum += price - prices[oldest - fast]
         slow_sum += price - prices[oldest]
@@ -59,12 +66,12 @@ def _averages(
         oldest += 1
         if oldest == slow:
             oldest = 0
-        if (fast_sum * slow > slow_sum * fast) is not above:
-            above = turn(fast_sum * slow - slow_sum * fast)
+        if (fast_sum * slow_length > slow_sum * fast_length) is not above:
+            above = turn(fast_sum * slow_length - slow_sum * fast_length)
 
     def state() -> dict[str, Any]:
-        seen = prices[oldest:] + prices[:oldest]
-        return {"prices": seen, "fast_sum": fast_sum, "slow_sum": slow_sum, "above": above}
+        ring = prices[oldest:] + prices[:oldest]
+        return {"base": base, "prices": ring, "fast_sum": fast_sum, "slow_sum": slow_sum, "above": above}
 
     return on_price, state
 
@@ -111,7 +118,7 @@ class _Cross:
             self.middle.price = self.bid + self.ask
             self.on_price(self.middle)
 
-    def _turn(self, spread: int) -> bool | None:
+    def _turn(self, spread: float) -> bool | None:
         """Warm up, or trade when the averages have truly crossed and not only met."""
         if self.missing:
             self.missing -= 1
