@@ -194,7 +194,7 @@ class PaperVenue:
                     seen = [order for order in resting.orders.values() if seq > order.arrival]
                     if type(event) is Trade:
                         self._on_trade(event, seen, reports)
-                    else:
+                    elif type(event) is Quote:
                         self._on_quote(event, seen, reports)
             seq += 1
         return reports

@@ -324,6 +324,41 @@ def test_an_idle_venue_reports_nothing(market):
     assert market.venue.on_market([trade(1)] * 10) == []
 
 
+deep_ticks = st.one_of(
+    st.builds(trade, st.integers(90, 110), st.just(10**6)),
+    st.builds(quote, st.none() | st.integers(90, 110), st.none() | st.integers(90, 110)),
+)
+limit_orders = st.fixed_dictionaries(
+    {
+        "side": st.sampled_from([BUY, SELL]),
+        "quantity": st.integers(1, 30),
+        "price": st.integers(90, 110),
+    }
+)
+
+
+@given(st.lists(deep_ticks | limit_orders | st.integers(0, 30), max_size=40))
+def test_no_order_is_left_working_that_a_deep_tick_has_reached(steps):
+    market = Market()
+    market.tick(trade(100))
+    for step in steps:
+        working = list(market.core.orders.working)
+        if isinstance(step, dict):
+            market.order(**step)
+        elif isinstance(step, int):
+            if step < len(working):
+                market.cancel(working[step])
+        else:
+            market.tick(step)
+            for order in market.core.orders.working.values():
+                side, limit = order.request.side, order.request.price
+                if isinstance(step, Trade):
+                    assert (step.price - limit) * side >= 0
+                else:
+                    price = step.ask_price if side == BUY else step.bid_price
+                    assert price is None or (price - limit) * side > 0
+
+
 ticks = st.one_of(
     st.builds(trade, st.integers(90, 110), st.integers(0, 20)),
     st.builds(
