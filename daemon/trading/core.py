@@ -205,7 +205,7 @@ class Core:
 
     def _consume(self, events: Iterator[Any], *, replaying: bool) -> list[Event]:  # noqa: C901, PLR0912
         # The hot loop: numbers are worked out from the iterator only where somebody needs them.
-        # A trade nobody listens to costs 0.06 us, one for a moving-average cross 0.25 us.
+        # A trade nobody listens to costs 0.09 us, one for a moving-average cross 0.4 us.
         books, pending, strategies, applier_of = (
             self.books,
             self._pending,
