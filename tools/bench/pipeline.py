@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from daemon.app import SWITCH_INTERVAL_S
 from daemon.engine import Engine
 from daemon.journal.writer import JournalWriter
 from daemon.readmodel.projector import Projector
@@ -76,7 +77,7 @@ def _parser() -> RawLines:
 
 def _pipeline(folder: Path, lines: list[bytes]) -> float:
     switch = sys.getswitchinterval()
-    sys.setswitchinterval(0.001)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         return asyncio.run(_run(folder, lines))
     finally:
