@@ -54,7 +54,7 @@ from schemas.events import (
     is_decision,
 )
 
-TAKER_FEE_SETTING = "taker_fee_ppm"
+TAKER_FEE_SETTING = "venue.taker_fee_ppm"
 """Key of `DaemonStarted.settings` that the cash rule takes the fee from."""
 
 

@@ -162,7 +162,11 @@ def others(make):
         ),
         st.just(
             DaemonStarted(
-                ts_ns=5, daemon_version="", config_hash="", code_hash="", settings={"taker_fee_ppm": 500}
+                ts_ns=5,
+                daemon_version="",
+                config_hash="",
+                code_hash="",
+                settings={"venue.taker_fee_ppm": 500},
             )
         ),
     )

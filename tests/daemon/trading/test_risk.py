@@ -69,7 +69,7 @@ def test_cash_that_working_purchases_need_is_not_free(desk, make):
 
 
 def test_the_fee_counts_into_the_cash_an_order_needs(desk, make):
-    settings = {"taker_fee_ppm": 1000}
+    settings = {"venue.taker_fee_ppm": 1000}
     desk.take(DaemonStarted(ts_ns=1, daemon_version="", config_hash="", code_hash="", settings=settings))
     assert desk.take(make.order(price=100, quantity=1_000_000))[1].rule == "CASH"
     assert isinstance(desk.take(make.order(price=100, quantity=999_000))[1], OrderSubmitted)
