@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from daemon.journal.reader import JournalReader
-from daemon.trading.money import MONEY_SCALE, MoneyError, decimal_text, scaled
+from daemon.trading.money import MONEY_SCALE, money
 from daemon.trading.strategies import STRATEGIES
 from replay.backtest import BacktestResult, run_backtest
+from schemas.decimals import DecimalError, decimal_text
 from schemas.events import Scalar
 from tools.output import UsageError, print_json, print_table, progress
 
@@ -120,9 +121,9 @@ def _money(value: int) -> str:
 
 def _cash(text: str) -> str:
     try:
-        if scaled(text, MONEY_SCALE) > 0:
+        if money(text) > 0:
             return text
-    except MoneyError as error:
+    except DecimalError as error:
         raise UsageError(f"--cash: {error.message}", hint=error.hint) from error
     raise UsageError(f"--cash is {text}, expected an amount above zero")
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from daemon.api.decimals import to_short_text, to_text
 from daemon.trading.books import mark_price
 from daemon.trading.money import MONEY_SCALE
+from schemas.decimals import decimal_text, full_text
 from schemas.events import (
     AssetClass,
     InstrumentDefined,
@@ -36,7 +36,7 @@ _STATES = {int(state): state.name.lower() for state in TradingState}
 
 def money(value: int) -> str:
     """Return money of 18 decimals as decimal text with at least two decimals."""
-    return to_short_text(value, MONEY_SCALE, decimals=2)
+    return decimal_text(value, MONEY_SCALE, decimals=2)
 
 
 def instrument(defined: InstrumentDefined) -> Document:
@@ -45,13 +45,13 @@ def instrument(defined: InstrumentDefined) -> Document:
     del document["version"]
     document["defined_ns"] = document.pop("ts_ns")
     document["asset_class"] = AssetClass(defined.asset_class).name.lower()
-    document["tick_size"] = to_text(defined.tick_size, defined.price_scale)
-    document["lot_size"] = to_text(defined.lot_size, defined.quantity_scale)
+    document["tick_size"] = full_text(defined.tick_size, defined.price_scale)
+    document["lot_size"] = full_text(defined.lot_size, defined.quantity_scale)
     return document
 
 
 def _optional(value: int | None, scale: int) -> str | None:
-    return None if value is None else to_text(value, scale)
+    return None if value is None else full_text(value, scale)
 
 
 def price(row: Row) -> Document:
@@ -77,8 +77,8 @@ def trade(row: Row, defined: InstrumentDefined) -> Document:
         "seq": row["seq"],
         "ts_ns": row["ts_ns"],
         "received_ns": row["received_ns"],
-        "price": to_text(row["price"], defined.price_scale),
-        "quantity": to_text(row["quantity"], defined.quantity_scale),
+        "price": full_text(row["price"], defined.price_scale),
+        "quantity": full_text(row["quantity"], defined.quantity_scale),
         "aggressor": _SIDES[row["aggressor"]],
         "trade_id": row["trade_id"],
         "conditions": row["conditions"],
@@ -107,11 +107,11 @@ def bar(row: Row, defined: InstrumentDefined) -> Document:
     scale = defined.price_scale
     return {
         "start_ns": row["start_ns"],
-        "open": to_text(row["open"], scale),
-        "high": to_text(row["high"], scale),
-        "low": to_text(row["low"], scale),
-        "close": to_text(row["close"], scale),
-        "volume": to_text(row["volume"], defined.quantity_scale),
+        "open": full_text(row["open"], scale),
+        "high": full_text(row["high"], scale),
+        "low": full_text(row["low"], scale),
+        "close": full_text(row["close"], scale),
+        "volume": full_text(row["volume"], defined.quantity_scale),
         "count": row["count"],
     }
 
@@ -121,7 +121,7 @@ def average_price(value: int, quantity: int, scale: int) -> str | None:
     if quantity == 0:
         return None
     cut = abs(value) * 10**AVERAGE_DECIMALS // abs(quantity)
-    return to_short_text(cut, scale + AVERAGE_DECIMALS, decimals=scale)
+    return decimal_text(cut, scale + AVERAGE_DECIMALS, decimals=scale)
 
 
 def order(row: Row, defined: InstrumentDefined | None) -> Document:
@@ -138,13 +138,13 @@ def order(row: Row, defined: InstrumentDefined | None) -> Document:
         "venue": row["venue"] or (defined.venue if defined else None),
         "side": _SIDES[row["side"]],
         "type": _TYPES[row["order_type"]],
-        "quantity": to_text(row["quantity"], quantities),
+        "quantity": full_text(row["quantity"], quantities),
         "price": _optional(row["price"], prices),
         "time_in_force": _TIMES[row["time_in_force"]],
         "post_only": bool(row["post_only"]),
         "reduce_only": bool(row["reduce_only"]),
         "status": row["status"].lower(),
-        "filled_quantity": to_text(filled, quantities),
+        "filled_quantity": full_text(filled, quantities),
         "average_price": average_price(row["filled_value"], filled, prices),
         "rule": row["rule"],
         "reason": row["reason"],
@@ -165,9 +165,9 @@ def fill(row: Row, defined: InstrumentDefined) -> Document:
         "instrument_id": row["instrument_id"],
         "symbol": defined.symbol,
         "side": _SIDES[row["side"]],
-        "price": to_text(row["price"], defined.price_scale),
-        "quantity": to_text(row["quantity"], defined.quantity_scale),
-        "fee": to_short_text(row["fee"], row["fee_scale"], decimals=2),
+        "price": full_text(row["price"], defined.price_scale),
+        "quantity": full_text(row["quantity"], defined.quantity_scale),
+        "fee": decimal_text(row["fee"], row["fee_scale"], decimals=2),
         "fee_currency": row["fee_currency"],
         "liquidity": _LIQUIDITY[row["liquidity"]],
         "realised": money(row["realised"]),
@@ -196,7 +196,7 @@ def position(held: Row) -> Document:
         "symbol": held["symbol"],
         "venue": held["venue"],
         "currency": held["quote_currency"],
-        "quantity": to_text(quantity, quantities),
+        "quantity": full_text(quantity, quantities),
         "average_price": average_price(cost, quantity, prices),
         "market_price": _optional(mark, prices),
         "cost_basis": money(held["cost_basis"]),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from daemon.trading.money import MONEY_ONE, MONEY_SCALE
+from daemon.trading.money import MONEY_SCALE
+from schemas.decimals import full_text
 
 
 def to_text(money: int) -> str:
     """Return money (an integer at 18 decimals) as decimal text: 1.500000000000000000."""
-    whole, decimals = divmod(abs(money), MONEY_ONE)
-    return f"{'-' if money < 0 else ''}{whole}.{decimals:0{MONEY_SCALE}d}"
+    return full_text(money, MONEY_SCALE)
 
 
 def from_text(text: str) -> int:

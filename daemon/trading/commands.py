@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from daemon.trading.money import MONEY_SCALE, MoneyError, scaled
+from daemon.trading.money import money
+from schemas.decimals import DecimalError
 from schemas.errors import TapedError
 from schemas.events import OperatorCommand, Scalar, TradingState
 
@@ -89,8 +90,8 @@ def _text(event: OperatorCommand, name: str) -> str:
 def _deposit(event: OperatorCommand) -> Deposit:
     currency = _text(event, "currency")
     try:
-        amount = scaled(_text(event, "amount"), MONEY_SCALE)
-    except MoneyError as error:
+        amount = money(_text(event, "amount"))
+    except DecimalError as error:
         raise CommandError(f"{event.command}: amount: {error.message}") from error
     if amount <= 0:
         raise CommandError(f"{event.command}: amount must be above zero")

@@ -6,8 +6,7 @@ of a price and a quantity fits into that: `price_scale + quantity_scale <= 18`.
 
 from __future__ import annotations
 
-import re
-
+from schemas.decimals import scaled
 from schemas.errors import TapedError
 from schemas.events import InstrumentDefined
 
@@ -15,39 +14,22 @@ MONEY_SCALE = 18
 MONEY_ONE = 10**MONEY_SCALE
 PPM = 1_000_000
 
-_DECIMAL = re.compile(r"(-?)(\d{1,20})(?:\.(\d{1,18}))?", re.ASCII)
+MAX_MONEY = 10**15 * MONEY_ONE
+"""More than anybody's account holds; keeps sums of money short."""
 
 
 class MoneyError(TapedError):
-    """A text is no decimal number, or a scale cannot hold a value exactly."""
+    """A scale cannot hold a value exactly."""
 
 
-def scaled(text: str, scale: int) -> int:
-    """Return decimal text as an integer at that scale, exactly.
-
-    At most 20 digits before the point and 18 behind it; no exponent, no plus sign, no blanks.
+def money(text: str) -> int:
+    """Return decimal text as money, exactly; a minus sign may lead it.
 
     Raises:
-        MoneyError: the text is no such number, or has more decimals than the scale.
+        DecimalError: the text is no plain decimal number, has more than 18 decimals, or is above `MAX_MONEY`.
     """
-    match = _DECIMAL.fullmatch(text)
-    if match is None:
-        raise MoneyError(f"{text[:40]!r} is no decimal number", hint="write it like 1250 or 0.05")
-    sign, whole, decimals = match[1], match[2], (match[3] or "").rstrip("0")
-    if len(decimals) > scale:
-        raise MoneyError(f"{text} has more than {scale} decimals")
-    value = int(whole + decimals.ljust(scale, "0"))
-    return -value if sign else value
-
-
-def decimal_text(value: int, scale: int) -> str:
-    """Return an integer at that scale as decimal text, without trailing zeros."""
-    sign = "-" if value < 0 else ""
-    digits = str(abs(value)).rjust(scale + 1, "0")
-    if scale == 0:
-        return sign + digits
-    decimals = digits[-scale:].rstrip("0")
-    return sign + digits[:-scale] + ("." + decimals if decimals else "")
+    value = scaled(text.removeprefix("-"), MONEY_SCALE, most=MAX_MONEY)
+    return -value if text.startswith("-") else value
 
 
 def is_tradable(instrument: InstrumentDefined) -> bool:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from daemon.trading.books import Book
-from daemon.trading.money import MoneyError, scaled
+from daemon.trading.money import money
 from daemon.trading.orders import Order
+from schemas.decimals import DecimalError
 from schemas.errors import TapedError
 from schemas.events import (
     Bar,
@@ -180,8 +181,8 @@ def _decimal(where: str, value: Scalar) -> str:
     # The shortest text of a float is the number somebody wrote into a file; no digit is invented.
     text = value if isinstance(value, str) else repr(value)
     try:
-        number = scaled(text, 18)
-    except MoneyError as error:
+        number = money(text)
+    except DecimalError as error:
         raise StrategyError(f"{where}: {error.message}", hint=error.hint) from error
     if number <= 0:
         raise StrategyError(f"{where} is {text}, expected a number above zero")

@@ -65,7 +65,7 @@ def test_a_part_of_the_journal_can_be_taken(recorded, capsys):
     ("extra", "code", "says"),
     [
         (["--param", "fast"], 2, "expected NAME=VALUE"),
-        (["--cash", "lots"], 2, "no decimal number"),
+        (["--cash", "lots"], 2, "is not a decimal number"),
         (["--cash", "0"], 2, "above zero"),
         (["--param", "speed=5"], 1, "no parameter 'speed'"),
         (["--instruments", "NOPE"], 1, "no instrument NOPE"),

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from daemon.trading.money import MoneyError, scaled
 from daemon.trading.orders import Order
 from daemon.trading.strategy import Context, Parameter, Strategy, StrategyError
+from schemas.decimals import DecimalError, scaled
 from schemas.events import InstrumentDefined, OrderFilled, Quote, Scalar, Side, Trade
 
 _BUY, _SELL = Side.BUY, Side.SELL
@@ -209,7 +209,7 @@ class MovingAverageCross(Strategy):
 def _quantity(instrument: InstrumentDefined, text: str) -> int:
     try:
         quantity = scaled(text, instrument.quantity_scale)
-    except MoneyError as error:
+    except DecimalError as error:
         raise StrategyError(f"ma_cross: quantity of {instrument.symbol}: {error.message}") from error
     if quantity % max(1, instrument.lot_size):
         raise StrategyError(f"ma_cross: quantity {text} of {instrument.symbol} is no multiple of its lot")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from daemon.venue.feeds.decimals import ScaledDecimals, scaled
 from daemon.venue.feeds.parsing import RejectedError
+from schemas.decimals import ScaledDecimals, scaled
 
 NS = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

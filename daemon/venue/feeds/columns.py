@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from daemon.venue.feeds.clock_text import IsoTimes
-from daemon.venue.feeds.decimals import scaled
 from daemon.venue.feeds.parsing import (
     PARSE_ERRORS,
     Listing,
@@ -21,6 +20,7 @@ from daemon.venue.feeds.parsing import (
     check_clocks,
     reason_of,
 )
+from schemas.decimals import scaled
 from schemas.errors import TapedError
 from schemas.events import Event, Quote, Side, Trade
 

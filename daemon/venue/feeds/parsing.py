@@ -12,8 +12,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from daemon.venue.feeds.decimals import ScaledDecimals
 from daemon.venue.feeds.instruments import InstrumentDefaults, InstrumentRegistry
+from schemas.decimals import ScaledDecimals
 from schemas.errors import TapedError
 from schemas.events import Event, FeedGap
 

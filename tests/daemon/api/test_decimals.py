@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.api.decimals import MAX_SCALED, to_scaled, to_short_text, to_text
+from daemon.api.decimals import to_scaled
 from daemon.api.problems import Problem
+from schemas.decimals import MAX_SCALED, decimal_text, full_text
 
 scales = st.integers(0, 18)
 values = st.integers(-(2**70), 2**70)
@@ -16,18 +17,18 @@ values = st.integers(-(2**70), 2**70)
 @given(values, scales)
 def test_text_is_the_exact_value(value, scale) -> None:
     expected = Decimal(value).scaleb(-scale)
-    text = to_text(value, scale)
+    text = full_text(value, scale)
     assert Decimal(text) == expected
-    assert Decimal(to_short_text(value, scale)) == expected
+    assert Decimal(decimal_text(value, scale)) == expected
     assert len(text.partition(".")[2]) == scale
 
 
 @given(st.integers(0, MAX_SCALED), scales)
 def test_text_and_back_is_the_same_value(value, scale) -> None:
     for text in (
-        to_text(value, scale),
-        to_short_text(value, scale),
-        to_text(value, scale) + ("0" if scale else ""),
+        full_text(value, scale),
+        decimal_text(value, scale),
+        full_text(value, scale) + ("0" if scale else ""),
     ):
         assert to_scaled(text, scale, field="price") == value
 

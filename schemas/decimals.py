@@ -19,12 +19,12 @@ class DecimalError(TapedError):
     """Text is not a decimal number, or the scale or 64 bits cannot hold it."""
 
 
-def scaled(text: str, scale: int) -> int:
+def scaled(text: str, scale: int, *, most: int = MAX_SCALED) -> int:
     """Return `text` times `10**scale`.
 
     Raises:
         DecimalError: not a plain decimal number, more decimals than `scale` that are not zero, or
-            above `MAX_SCALED`.
+            above `most`.
     """
     whole, point, fraction = text.partition(".")
     digits = whole + fraction
@@ -45,18 +45,25 @@ def scaled(text: str, scale: int) -> int:
     if len(digits) > MAX_TEXT:
         raise DecimalError(f"{_shown(text)} is too long for a number")
     value = int(digits)
-    if value > MAX_SCALED:
-        raise DecimalError(f"{_shown(text)} at {scale} decimals does not fit 64 bits")
+    if value > most:
+        limit = "does not fit 64 bits" if most == MAX_SCALED else f"is above {decimal_text(most, scale)}"
+        raise DecimalError(f"{_shown(text)} at {scale} decimals {limit}")
     return value
 
 
-def decimal_text(value: int, scale: int) -> str:
-    """Return the shortest plain decimal text of `value / 10**scale`."""
+def decimal_text(value: int, scale: int, *, decimals: int = 0) -> str:
+    """Return `value / 10**scale` as plain decimal text: the shortest, but with at least `decimals`."""
     sign, digits = ("-", str(-value)) if value < 0 else ("", str(value))
     if not scale:
         return sign + digits
     digits = digits.rjust(scale + 1, "0")
-    return f"{sign}{digits[:-scale]}.{digits[-scale:]}".rstrip("0").rstrip(".")
+    fraction = digits[-scale:].rstrip("0").ljust(min(decimals, scale), "0")
+    return f"{sign}{digits[:-scale]}.{fraction}" if fraction else sign + digits[:-scale]
+
+
+def full_text(value: int, scale: int) -> str:
+    """Return `value / 10**scale` as plain decimal text with all of its `scale` decimals."""
+    return decimal_text(value, scale, decimals=scale)
 
 
 class ScaledDecimals(dict[str, int]):
@@ -76,7 +83,19 @@ class ScaledDecimals(dict[str, int]):
         self.scale = scale
 
     def __missing__(self, text: str) -> int:
-        value = scaled(text, self.scale)
+        whole, _, fraction = text.partition(".")
+        digits = whole + fraction
+        # `scaled` for the usual text, without a call: with it a new text cost 0.68 us, now 0.5.
+        if (
+            len(fraction) == self.scale
+            and whole
+            and len(digits) <= _SURE_DIGITS
+            and digits.isdigit()
+            and digits.isascii()
+        ):
+            value = int(digits)
+        else:
+            value = scaled(text, self.scale)
         if len(self) >= MEMO_ENTRIES:
             self.clear()
         self[text] = value

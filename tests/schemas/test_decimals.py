@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.venue.feeds.decimals import (
+from schemas.decimals import (
     MAX_SCALED,
     MEMO_ENTRIES,
     DecimalError,
