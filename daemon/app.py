@@ -23,7 +23,7 @@ from daemon.journal.reader import JournalReader
 from daemon.journal.writer import JournalWriter
 from daemon.readmodel.projector import Projector
 from daemon.readmodel.queries import ReadModelQueries
-from daemon.readmodel.writer import ReadModelWriter
+from daemon.readmodel.watermark import projected_seq
 from daemon.settings import Settings, StrategySettings
 from daemon.trading.core import Core
 from daemon.venue.feeds.feed import Feed, make_feed
@@ -112,7 +112,7 @@ class Daemon:
         writer = JournalWriter.open(
             journal,
             segment_bytes=self.settings.journal.segment_mib << 20,
-            watermark=ReadModelWriter.applied_seq_of(readmodel),
+            watermark=projected_seq(data),
         )
         try:
             core = Core(writer.journal_id)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import apsw
 
+from daemon.journal.errors import JournalCorruptError
 from daemon.journal.lock import JournalLock
 from daemon.journal.reader import JournalReader
 from daemon.readmodel.content import content_hash
@@ -36,6 +37,7 @@ class Former:
     hash: str | None
     applied_seq: int
     keep_ticks: int | None
+    journal_id: str | None = None
     problem: str | None = None
 
 
@@ -65,7 +67,12 @@ class RebuildResult:
 
 
 def rebuild(
-    data: Path, progress: Progress | None = None, *, keep_ticks: int | None = None, replace: bool = True
+    data: Path,
+    progress: Progress | None = None,
+    *,
+    keep_ticks: int | None = None,
+    replace: bool = True,
+    accept_loss: bool = False,
 ) -> RebuildResult:
     """Make the read model of a data folder from its journal.
 
@@ -74,9 +81,11 @@ def rebuild(
         progress: told how far it has come.
         keep_ticks: limit of the tick tables; None keeps that of the former read model.
         replace: put the new read model in the place of the former; else only compare.
+        accept_loss: replace also one that holds events which the journal has no more.
 
     Raises:
         JournalLockedError: a daemon holds the journal.
+        JournalCorruptError: the former read model is ahead of the journal.
         JournalError: there is no journal, or it cannot be read.
         ReadModelError: SQLite failed.
     """
@@ -86,6 +95,8 @@ def rebuild(
         former = _former(path)
         if keep_ticks is None and former is not None:
             keep_ticks = former.keep_ticks
+        if replace and not accept_loss:
+            _check_end(former, journal)
         started = time.perf_counter()
         remove(fresh)
         try:
@@ -122,6 +133,18 @@ def _build(path: Path, journal: JournalReader, keep_ticks: int | None, progress:
         writer.close()
 
 
+def _check_end(former: Former | None, journal: JournalReader) -> None:
+    """Refuse to remove the only trace of acknowledged events that the journal has lost."""
+    if former is None or former.journal_id != journal.journal_id:
+        return
+    last_seq = journal.last_seq
+    if former.applied_seq > last_seq:
+        raise JournalCorruptError(
+            f"{journal.directory}: ends at seq {last_seq}, the read model at seq {former.applied_seq}: "
+            "acknowledged events are missing, and it is their only trace (--accept-loss replaces it)"
+        )
+
+
 def _former(path: Path) -> Former | None:
     if not path.exists():
         return None
@@ -131,10 +154,12 @@ def _former(path: Path) -> Former | None:
             meta = dict(connection.execute("SELECT name, value FROM meta"))
         finally:
             connection.close()
-        return Former(content_hash(path), int(meta["applied_seq"]), int(meta["keep_ticks"]))
+        return Former(
+            content_hash(path), int(meta["applied_seq"]), int(meta["keep_ticks"]), str(meta["journal_id"])
+        )
     except (ReadModelError, apsw.Error, KeyError, ValueError) as error:
         # A file that cannot be read is the very reason to rebuild it.
-        return Former(None, 0, None, str(error))
+        return Former(None, 0, None, problem=str(error))
 
 
 def _compare(former: Former | None, fresh: str, applied_seq: int, keep_ticks: int | None) -> bool | None:

@@ -17,6 +17,7 @@ from daemon.journal.lock import holder
 from daemon.journal.reader import JournalReader
 from daemon.journal.segment import SegmentReader, list_segments, read_seal
 from daemon.journal.verify import Verification, verify
+from daemon.readmodel.watermark import projected_seq
 from schemas.codec import AnyEvent, UnknownEvent
 from schemas.events import EVENT_TYPES
 from tools.output import UsageError, print_json, print_table, progress
@@ -45,6 +46,8 @@ def _stat(arguments: argparse.Namespace) -> int:
     reader = JournalReader(directory)
     rows = [_segment_row(name) for name in list_segments(directory)]
     last_seq = reader.last_seq
+    if not rows[-1]["sealed"]:
+        rows[-1]["last_seq"] = last_seq
     summary = {
         "journal_id": reader.journal_id,
         "created_ns": reader.created_ns,
@@ -97,6 +100,12 @@ def _verify(arguments: argparse.Namespace) -> int:
     started = time.perf_counter()
     with progress("Verifying", total=total, unit="bytes", show=not arguments.json) as advance:
         found = verify(directory, advance)
+    projected = projected_seq(arguments.data)
+    if projected > found.last_seq:
+        found.problems.append(
+            f"readmodel.db holds events up to seq {projected:,}, the journal ends at {found.last_seq:,}: "
+            "acknowledged events are missing"
+        )
     seconds = time.perf_counter() - started
     if arguments.json:
         print_json(_verification(found, seconds))
@@ -130,11 +139,12 @@ def _print_verification(found: Verification, seconds: float) -> None:
     )
     if found.torn_bytes_at:
         print(
-            f"torn tail at {found.torn_bytes_at}: never acknowledged; the next start keeps a copy and cuts it"
+            f"torn tail at {found.torn_bytes_at}: taken as never acknowledged; "
+            "the next start cuts it and keeps a copy"
         )
     for problem in found.problems:
         print(f"DAMAGED {problem}")
-    print("passed" if found.passed else f"FAILED: {len(found.problems)} problems; restore a backup")
+    print("passed" if found.passed else f"FAILED, problems: {len(found.problems)}; restore a backup")
 
 
 def _dump(arguments: argparse.Namespace) -> int:
@@ -145,6 +155,8 @@ def _dump(arguments: argparse.Namespace) -> int:
             f"--type {', '.join(sorted(wanted - names))}: no such event",
             hint=f"one of {', '.join(sorted(names))}",
         )
+    if arguments.last is not None and arguments.last < arguments.first:
+        raise UsageError(f"--from {arguments.first} --to {arguments.last}: ends before it begins")
     for seq, event in _events(arguments):
         name = "Unknown" if isinstance(event, UnknownEvent) else type(event).__name__
         if wanted and name not in wanted:

@@ -23,6 +23,11 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("data", type=Path, metavar="DATA", help="data folder (holds journal/)")
     parser.add_argument("--check", action="store_true", help="only compare; leave the read model as it is")
     parser.add_argument(
+        "--accept-loss",
+        action="store_true",
+        help="also replace a read model that holds events which the journal has lost",
+    )
+    parser.add_argument(
         "--keep-ticks",
         type=int,
         metavar="N",
@@ -50,7 +55,13 @@ def run(arguments: argparse.Namespace) -> int:
             advance(seq - done)
             done = seq
 
-        result = rebuild(arguments.data, tell, keep_ticks=keep_ticks, replace=not arguments.check)
+        result = rebuild(
+            arguments.data,
+            tell,
+            keep_ticks=keep_ticks,
+            replace=not arguments.check,
+            accept_loss=arguments.accept_loss,
+        )
     if arguments.json:
         print_json(_plain(result, replaced=not arguments.check))
     else:

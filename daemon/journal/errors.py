@@ -33,7 +33,7 @@ class JournalCorruptError(JournalError):
     def __init__(self, message: str) -> None:
         super().__init__(
             message,
-            hint="nothing was changed; restore a backup, or see `taped journal verify`",
+            hint="restore a backup; `taped journal verify` tells all that is wrong",
         )
 
 

@@ -96,7 +96,10 @@ class JournalWriter:
         disk: Disk = DISK,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> Self:
-        """Lock the folder, recover what is there, and begin a new segment.
+        """Lock the folder and recover what is there; a new journal gets its first segment.
+
+        Behind an existing end, a segment begins with the first append: who opens a journal and
+        then finds something wrong leaves no trace in it.
 
         Args:
             directory: the folder with the segments; made when it does not exist.
@@ -114,9 +117,10 @@ class JournalWriter:
         try:
             writer = cls(directory, lock=lock, disk=disk, segment_bytes=segment_bytes, clock_ns=clock_ns)
             recovered = recover(directory, disk, watermark=watermark)
-            if recovered is not None:
+            if recovered is None:
+                writer._begin_segment()
+            else:
                 writer._take_over(recovered)
-            writer._begin_segment()
         except OSError as error:
             lock.release()
             raise JournalError(
@@ -161,12 +165,16 @@ class JournalWriter:
 
     def mark(self) -> None:
         """Certify the last frame: a whole frame after it proves that it had been acknowledged."""
+        if self._fd < 0:
+            return
         self._append_frame(b"", 0, FrameType.MARK)
 
     def _append_frame(self, body: bytes, event_count: int, type_: FrameType) -> None:
         if self._poison is not None:
             raise JournalPoisonedError(self._poison)
         try:
+            if self._fd < 0:
+                self._begin_segment()
             if self._offset + frame_bytes(len(body)) > self._segment_bytes - _SEAL_ROOM and self._frames:
                 self._roll()
             self._write_frame(body, event_count, type_)
@@ -267,7 +275,7 @@ class JournalWriter:
         if recovered.tail is not None:
             keep_tail(recovered.tail, self._disk)
             log.warning(
-                "torn tail of %s cut at byte %d (%s); never acknowledged, kept as %s",
+                "torn tail of %s cut at byte %d (%s); taken as never acknowledged, kept as %s",
                 recovered.tail.segment.name,
                 recovered.tail.offset,
                 recovered.tail.reason,

@@ -57,8 +57,11 @@ class ReadModelWriter:
             self._load()
 
     @staticmethod
-    def applied_seq_of(path: Path) -> int:
-        """Return the last event in a file that need not be there; 0 also where it cannot be read."""
+    def applied_seq_of(path: Path, journal_id: str | None = None) -> int:
+        """Return the last event in a file that need not be there.
+
+        0 also where it cannot be read, or belongs to another journal than the one named.
+        """
         if not path.exists():
             return 0
         try:
@@ -67,7 +70,8 @@ class ReadModelWriter:
             # Whoever opens it for writing says what is wrong with it.
             return 0
         try:
-            return int(connection.execute("SELECT value FROM meta WHERE name = 'applied_seq'").get)
+            meta = dict(connection.execute("SELECT name, value FROM meta"))
+            return int(meta["applied_seq"]) if journal_id in (None, meta["journal_id"]) else 0
         finally:
             connection.close()
 

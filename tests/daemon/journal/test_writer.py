@@ -237,3 +237,16 @@ def test_a_mark_certifies_the_last_frame(folder):
     name.path.write_bytes(data)
     with pytest.raises(Exception, match="damaged after it was durable"):
         open_small(folder)
+
+
+def test_opening_an_existing_journal_leaves_no_trace_until_something_is_appended(folder):
+    with open_small(folder) as writer:
+        writer.append(trades(1, 3))
+    before = {path.name: path.read_bytes() for path in folder.glob("*.evl")}
+    with open_small(folder) as writer:
+        writer.mark()
+    assert {path.name: path.read_bytes() for path in folder.glob("*.evl")} == before
+    with open_small(folder) as writer:
+        assert writer.append(trades(4, 1)) == 4
+    assert len(list_segments(folder)) == 2
+    assert read_prices(folder) == [1, 2, 3, 4]

@@ -1,0 +1,105 @@
+"""`taped journal` and what protects the traces of lost events."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from daemon.journal.writer import JournalWriter
+from daemon.readmodel.writer import ReadModelWriter
+from schemas.events import Trade
+from tools.cli import main
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A journal of nine trades in three frames, and a read model that holds them."""
+    trades = [
+        Trade(ts_ns=10**18 + n, received_ns=10**18, instrument_id=1, price=n, quantity=1)
+        for n in range(1, 10)
+    ]
+    with JournalWriter.open(tmp_path / "journal", segment_bytes=1 << 20) as writer:
+        for at in range(0, 9, 3):
+            writer.append(trades[at : at + 3])
+        journal_id = writer.journal_id
+    model = ReadModelWriter(tmp_path / "readmodel.db", journal_id)
+    model.apply(1, trades)
+    model.close()
+    return tmp_path
+
+
+def cut(data, pages):
+    (segment,) = (data / "journal").glob("*.evl")
+    with segment.open("r+b") as file:
+        file.truncate(file.seek(0, 2) - pages * 4096)
+
+
+def test_a_whole_journal_passes(data, capsys):
+    assert main(["journal", "verify", str(data), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["passed"]
+    assert found["events"] == {"Trade": 9}
+    assert (found["first_seq"], found["last_seq"]) == (1, 9)
+
+
+def test_a_journal_that_ends_below_its_read_model_does_not_pass(data, capsys):
+    cut(data, 2)
+    assert main(["journal", "verify", str(data)]) == 1
+    assert "acknowledged events are missing" in capsys.readouterr().out
+
+
+def test_a_read_model_of_another_journal_says_nothing_about_this_one(data, tmp_path, capsys):
+    cut(data, 2)
+    (data / "readmodel.db").unlink()
+    model = ReadModelWriter(data / "readmodel.db", "f" * 32)
+    model.apply(1, [Trade(ts_ns=1, received_ns=1, instrument_id=1, price=1, quantity=1)] * 9)
+    model.close()
+    assert main(["journal", "verify", str(data)]) == 0
+
+
+def test_rebuild_keeps_the_only_trace_of_lost_events_unless_told_otherwise(data, capsys):
+    cut(data, 2)
+    before = (data / "readmodel.db").read_bytes()
+    assert main(["replay", "rebuild", str(data)]) == 1
+    assert "acknowledged events are missing" in capsys.readouterr().err
+    assert (data / "readmodel.db").read_bytes() == before
+    assert main(["replay", "rebuild", str(data), "--accept-loss"]) == 0
+    assert ReadModelWriter.applied_seq_of(data / "readmodel.db") == 6
+
+
+def test_a_flipped_bit_is_told_with_its_place(data, capsys):
+    (segment,) = (data / "journal").glob("*.evl")
+    content = bytearray(segment.read_bytes())
+    content[2 * 4096 + 90] ^= 1
+    segment.write_bytes(content)
+    assert main(["journal", "verify", str(data)]) == 1
+    assert "byte 8192: body crc" in capsys.readouterr().out
+
+
+def test_stat_tells_segments_and_who_holds_them(data, capsys):
+    assert main(["journal", "stat", str(data), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["first_seq"], found["last_seq"], found["held_by_pid"]) == (1, 9, None)
+    assert [segment["sealed"] for segment in found["segments"]] == [True]
+
+
+def test_dump_prints_the_asked_events_in_order(data, capsys):
+    assert main(["journal", "dump", str(data), "--from", "4", "--to", "6", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["seq"], row["type"], row["price"]) for row in rows] == [(n, "Trade", n) for n in (4, 5, 6)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(["--type", "Nothing"], "no such event"), (["--from", "5", "--to", "2"], "ends before it begins")],
+)
+def test_dump_refuses_what_cannot_be_meant(data, capsys, arguments, says):
+    assert main(["journal", "dump", str(data), *arguments]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_folder_without_a_journal_is_named(tmp_path, capsys):
+    for action in ("stat", "verify", "dump"):
+        assert main(["journal", action, str(tmp_path)]) == 1
+        assert "is this a taped data folder?" in capsys.readouterr().err
