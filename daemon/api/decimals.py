@@ -16,7 +16,8 @@ def to_scaled(text: str, scale: int, *, field: str, step: int = 1) -> int:
         step: the result must be a multiple of this many scaled units.
 
     Raises:
-        Problem: 422 when the scale, the step or 64 bits cannot hold the value; it tells the allowed step.
+        Problem: 422 when the scale, the step or 64 bits cannot hold the value; it tells which, and the
+            allowed step.
     """
     try:
         value = scaled(text, scale)
@@ -24,10 +25,15 @@ def to_scaled(text: str, scale: int, *, field: str, step: int = 1) -> int:
         value = None
     if value is None or value % step:
         allowed = decimal_text(step, scale)
-        raise Problem(
-            422,
-            f"{field} {text} is not a multiple of {allowed} below {decimal_text(MAX_SCALED, scale)}",
-            code="not-representable",
-            extra={"field": field, "step": allowed},
-        )
+        if _is_above_most(text, scale):
+            detail = f"{field} {text} is too large: {decimal_text(MAX_SCALED, scale)} is the most"
+        else:
+            detail = f"{field} {text} is not a multiple of {allowed}"
+        raise Problem(422, detail, code="not-representable", extra={"field": field, "step": allowed})
     return value
+
+
+def _is_above_most(text: str, scale: int) -> bool:
+    whole, _, fraction = text.partition(".")
+    most: int = MAX_SCALED * 10 ** len(fraction)
+    return int(whole + fraction) * 10**scale > most

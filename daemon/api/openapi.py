@@ -133,7 +133,10 @@ SCHEMAS: dict[str, Schema] = {
         "required": ["instrument", "side", "type", "quantity"],
         "properties": {
             "instrument": {"type": ["string", "integer"], "description": "symbol or instrument_id"},
-            "venue": {"type": "string", "description": "needed where a symbol is traded at several"},
+            "venue": {
+                "type": "string",
+                "description": "the instrument's, needed where a symbol is traded at several",
+            },
             "side": _SIDE,
             "type": _choice("market", "limit"),
             "quantity": _DECIMAL,
@@ -155,7 +158,8 @@ SCHEMAS: dict[str, Schema] = {
         client_id=_or_null(_TEXT),
         instrument_id=_ID,
         symbol=_or_null(_TEXT),
-        venue=_or_null(_TEXT),
+        market=_or_null({"type": "string", "description": "the instrument's venue: whose prices it has"}),
+        venue={"type": "string", "description": "where the order was sent, or would have been if not denied"},
         side=_SIDE,
         type=_choice("market", "limit", "stop", "stop_limit", "trailing_stop"),
         quantity=_DECIMAL,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from daemon.api import views
 from daemon.api.access import Identity
 from daemon.api.decimals import to_scaled
+from daemon.api.order_request import OrderRequest, parse
 from daemon.api.ports import Engine
 from daemon.api.problems import Problem, unavailable
 from daemon.api.reads import Reads
@@ -30,30 +30,6 @@ from schemas.events import (
     TimeInForce,
 )
 
-Decimal = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,19}(\.[0-9]{1,18})?$", max_length=38)]
-ClientId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$", max_length=64)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=128)]
-Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-
-
-class OrderRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of POST /api/v1/orders; `instrument` is a symbol or an instrument_id."""
-
-    instrument: Name | Id
-    venue: Name | None = None
-    side: Literal["buy", "sell"]
-    type: Literal["market", "limit"]
-    quantity: Decimal
-    price: Decimal | None = None
-    time_in_force: Literal["gtc", "ioc", "fok"] = "gtc"
-    post_only: bool = False
-    reduce_only: bool = False
-    client_id: ClientId | None = None
-    tag: Text = ""
-
-
-_decoder = msgspec.json.Decoder(OrderRequest)
 _SAME = (
     "instrument_id",
     "side",
@@ -84,7 +60,7 @@ class Orders:
             Problem: the request is malformed or clashes with a former one, or the daemon takes none.
         """
         self._refuse_when_down()
-        asked = _parse(body)
+        asked = parse(body)
         request = self._to_event(asked, identity)
         # No await between this look-up and the core's: of two posts at once the second finds the first.
         if request.client_id is not None:
@@ -92,7 +68,7 @@ class Orders:
             if former is not None:
                 return (422 if former["status"] == "denied" else 200), former
         batch = await self._execute([request])
-        document = _record(batch.first_seq, request, self._defined(request.instrument_id), _decision(batch))
+        document = self._record(batch.first_seq, request, _decision(batch))
         return (422 if document["status"] == "denied" else 201), document
 
     async def cancel(self, order_id: int, identity: Identity) -> dict[str, Any]:
@@ -127,7 +103,7 @@ class Orders:
             if document is None:
                 return None
             # The core keeps the last 50,000 closed orders; older ones are compared as they were shown.
-            now = _record(0, request, self._defined(request.instrument_id), None)
+            now = self._record(0, request, None)
             same = all(
                 now[name] == document[name] for name in ("side", "type", "quantity", "price", "symbol")
             )
@@ -160,10 +136,12 @@ class Orders:
                 client_order_id=order.client_order_id,
                 venue=order.venue,
             )
-        return _record(order.order_id, order.request, self._defined(order.request.instrument_id), decision)
+        return self._record(order.order_id, order.request, decision)
 
-    def _defined(self, instrument_id: int) -> InstrumentDefined | None:
-        return self._engine.core.instruments.get(instrument_id)
+    def _record(self, order_id: int, request: OrderRequested, decision: Event | None) -> dict[str, Any]:
+        core = self._engine.core
+        row = _row(order_id, request, decision)
+        return views.order(row, core.instruments.get(request.instrument_id), venue=core.venue)
 
     def _refuse_when_down(self) -> None:
         if self._engine.failed is not None:
@@ -243,15 +221,6 @@ def find_instrument(
     )
 
 
-def _parse(body: bytes) -> OrderRequest:
-    try:
-        return _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise Problem(422, str(error), code="invalid-order") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Problem(400, f"the body is not JSON: {error}", code="not-json") from None
-
-
 def _decision(batch: Batch) -> Event | None:
     for event in batch.events[1:]:
         if isinstance(event, OrderDenied | OrderSubmitted) and event.order_id == batch.first_seq:
@@ -259,13 +228,11 @@ def _decision(batch: Batch) -> Event | None:
     return None
 
 
-def _record(
-    order_id: int, request: OrderRequested, defined: InstrumentDefined | None, decision: Event | None
-) -> dict[str, Any]:
+def _row(order_id: int, request: OrderRequested, decision: Event | None) -> dict[str, Any]:
     """Return the order as it stood when it was decided upon; what the venue did since is not in it."""
     denied = decision if isinstance(decision, OrderDenied) else None
     submitted = decision if isinstance(decision, OrderSubmitted) else None
-    row = {
+    return {
         **{name: getattr(request, name) for name in request.__struct_fields__},
         "order_id": order_id,
         "client_order_id": submitted.client_order_id if submitted else None,
@@ -278,7 +245,6 @@ def _record(
         "requested_ns": request.ts_ns,
         "updated_ns": decision.ts_ns if decision else request.ts_ns,
     }
-    return views.order(row, defined)
 
 
 def _not_known() -> Problem:

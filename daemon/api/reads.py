@@ -98,4 +98,5 @@ class Reads:
         return views.trading(self._queries.trading_state())
 
     def _order(self, row: Row) -> Document:
-        return views.order(row, self._core.instruments.get(row["instrument_id"]))
+        defined = self._core.instruments.get(row["instrument_id"])
+        return views.order(row, defined, venue=self._core.venue)

@@ -124,8 +124,11 @@ def average_price(value: int, quantity: int, scale: int) -> str | None:
     return decimal_text(cut, scale + AVERAGE_DECIMALS, decimals=scale)
 
 
-def order(row: Row, defined: InstrumentDefined | None) -> Document:
-    """Return an order; one of an instrument we do not know (it was denied) has its quantity unscaled."""
+def order(row: Row, defined: InstrumentDefined | None, *, venue: str) -> Document:
+    """Return an order; one of an instrument we do not know (it was denied) has its quantity unscaled.
+
+    `venue` is where an order would have been sent that was not.
+    """
     prices = defined.price_scale if defined else 0
     quantities = defined.quantity_scale if defined else 0
     filled = row["filled_quantity"]
@@ -135,7 +138,8 @@ def order(row: Row, defined: InstrumentDefined | None) -> Document:
         "client_id": row["client_id"],
         "instrument_id": row["instrument_id"],
         "symbol": defined.symbol if defined else None,
-        "venue": row["venue"] or (defined.venue if defined else None),
+        "market": defined.venue if defined else None,
+        "venue": row["venue"] or venue,
         "side": _SIDES[row["side"]],
         "type": _TYPES[row["order_type"]],
         "quantity": full_text(row["quantity"], quantities),

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from daemon.api.openapi import document
-from daemon.api.orders import OrderRequest
+from daemon.api.order_request import OrderRequest
 
 SPEC = document()
 KINDS = {

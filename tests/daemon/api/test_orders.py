@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from daemon.api.order_request import OrderRequest
 from daemon.journal.errors import JournalPoisonedError
 from daemon.journal.reader import JournalReader
 from schemas.events import OperatorCommand, OrderRequested, TradingState
@@ -102,7 +103,7 @@ async def test_a_denied_order_is_recorded_and_answered_with_its_rule(rig, limit_
         ({"price": "50000.11"}, 422, "multiple of 0.1"),
         ({"price": "50000.100000001"}, 422, "multiple of 0.1"),
         ({"quantity": "0.000001"}, 422, "multiple of 0.00001"),
-        ({"quantity": "99999999999999999"}, 422, "below"),
+        ({"quantity": "99999999999999999"}, 422, "too large"),
         ({"quantity": "0"}, 422, "above zero"),
         ({"price": "0.0"}, 422, "above zero"),
         ({"quantity": "-1"}, 422, "quantity"),
@@ -124,6 +125,7 @@ async def test_a_denied_order_is_recorded_and_answered_with_its_rule(rig, limit_
         ({"tag": "x" * 129}, 422, "tag"),
         ({"leverage": 10}, 422, "leverage"),
         ({"post_only": "yes"}, 422, "post_only"),
+        ({"venue": ""}, 422, "venue"),
     ],
 )
 async def test_an_impossible_order_is_refused_and_never_enters_the_journal(
@@ -135,6 +137,52 @@ async def test_an_impossible_order_is_refused_and_never_enters_the_journal(
     assert text in problem["detail"]
     assert problem["status"] == status
     assert rig.engine.next_seq == before
+
+
+@pytest.mark.parametrize(
+    ("change", "detail"),
+    [
+        ({"quantity": "-1"}, "quantity: expected a decimal above zero, such as 0.1"),
+        ({"quantity": "abc"}, "quantity: expected a decimal above zero, such as 0.1"),
+        ({"quantity": 0.5}, 'quantity: expected decimal text in quotes, such as "0.1", not a number'),
+        ({"price": "1,5"}, "price: expected a decimal above zero, such as 60000.5"),
+        ({"side": "long"}, "side: expected buy or sell"),
+        ({"client_id": "a b"}, "client_id: expected 1 to 64 letters, digits and ._:-"),
+        ({"leverage": 10}, "leverage: there is no such field in an order"),
+        ({"quantity": "0.000001"}, "quantity 0.000001 is not a multiple of 0.00001"),
+        (
+            {"quantity": "99999999999999999"},
+            "quantity 99999999999999999 is too large: 92233720368547.75807 is the most",
+        ),
+    ],
+)
+async def test_a_refusal_says_what_is_expected_in_plain_words(rig, limit_order, change, detail) -> None:
+    _, problem = await rig.post({**limit_order, **change})
+    assert problem["detail"] == detail
+    assert problem["field"] == next(iter(change))
+
+
+async def test_every_field_of_an_order_has_its_own_words_and_none_are_the_validators(
+    rig, limit_order
+) -> None:
+    for name in OrderRequest.__struct_fields__:
+        _, problem = await rig.post({**limit_order, name: {"a": 1}})
+        assert problem["detail"].startswith(f"{name}: expected ")
+        assert "`" not in problem["detail"]
+    for missing in ("instrument", "side", "type", "quantity"):
+        _, problem = await rig.post({key: value for key, value in limit_order.items() if key != missing})
+        assert problem["detail"] == f"{missing} is missing"
+
+
+async def test_the_venue_of_an_order_is_where_it_goes_and_the_market_is_the_instruments(
+    rig, limit_order
+) -> None:
+    for quantity in ("0.5", "10"):
+        _, order = await rig.post({**limit_order, "quantity": quantity})
+        await rig.settle()
+        _, found = await rig.get(f"/api/v1/orders/{order['order_id']}")
+        assert (order["venue"], order["market"]) == (found["venue"], found["market"]) == ("paper", "SIM")
+    assert order["status"] == "denied"
 
 
 @pytest.mark.parametrize(
