@@ -20,6 +20,7 @@ from daemon.journal.reader import Batch
 from daemon.journal.writer import JournalWriter
 from daemon.trading.core import Core
 from daemon.venue.protocol import Venue
+from schemas.codec import CODEC
 from schemas.errors import TapedError
 from schemas.events import Bar, ClockTicked, Event, Quote, Trade
 
@@ -124,11 +125,14 @@ class Engine:
         """Take a command; return it with the core's decisions once all of them are durable.
 
         Raises:
+            CodecError: it cannot be written; nothing was changed.
             EngineStoppedError: the daemon is stopping, or the journal failed before.
             JournalPoisonedError: the journal failed now; whether it was written is unknown.
         """
         if self.stopping:
             raise EngineStoppedError("taped is stopping", hint="try again when it has started")
+        # Refused here it is one command; on the journal's thread it would be the end of the journal.
+        CODEC.encode(inputs)
         batch = self._submit(inputs, urgent=True)
         await self.durable(batch.last_seq)
         return batch

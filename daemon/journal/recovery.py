@@ -26,6 +26,7 @@ class Tail(NamedTuple):
 
     segment: Path
     offset: int
+    end: int
     kept: Path
     reason: str
 
@@ -150,9 +151,10 @@ def _read_open(reader: SegmentReader, header: SegmentHeader) -> Recovered:
         reader.name, header, reader.offset, frames, first_ns, last_ns, index, reader.sealed is not None
     )
     tail = None
-    if _has_bytes(reader.name.path, reader.offset):
+    end = _end_of_bytes(reader.name.path, reader.offset)
+    if end > reader.offset:
         kept = quarantine_path(reader.name.path)
-        tail = Tail(reader.name.path, reader.offset, kept, reason or "bytes without a frame header")
+        tail = Tail(reader.name.path, reader.offset, end, kept, reason or "bytes without a frame header")
     sha256 = reader.sealed.sha256 if reader.sealed is not None else bytes(32)
     return Recovered(
         header.journal, reader.next_seq, header.number + 1, sha256, reader.previous_crc, segment, tail
@@ -165,14 +167,17 @@ def add_to_index(index: list[IndexEntry], entry: IndexEntry) -> None:
         index.append(entry)
 
 
-def _has_bytes(path: Path, offset: int) -> bool:
-    """Return whether anything but zeros stands from `offset` on."""
+def _end_of_bytes(path: Path, offset: int) -> int:
+    """Return where nothing but zeros follows, from `offset` on."""
+    end = offset
     with path.open("rb") as file:
         file.seek(offset)
         while data := file.read(_COPY_BYTES):
-            if data.count(0) != len(data):
-                return True
-    return False
+            content = data.rstrip(b"\0")
+            if content:
+                end = offset + len(content)
+            offset += len(data)
+    return end
 
 
 def quarantine_path(segment: Path) -> Path:
@@ -181,7 +186,7 @@ def quarantine_path(segment: Path) -> Path:
 
 
 def keep_tail(tail: Tail, disk: Disk) -> None:
-    """Copy a torn tail to quarantine and make the copy durable."""
+    """Copy a torn tail, without the zeros behind it, to quarantine and make the copy durable."""
     folder = tail.kept.parent
     folder.mkdir(exist_ok=True)
     disk.sync_directory(folder.parent)
@@ -189,8 +194,9 @@ def keep_tail(tail: Tail, disk: Disk) -> None:
     try:
         with tail.segment.open("rb") as file:
             file.seek(tail.offset)
-            at = 0
-            while data := file.read(_COPY_BYTES):
+            at, length = 0, tail.end - tail.offset
+            while at < length:
+                data = file.read(min(_COPY_BYTES, length - at))
                 disk.write(fd, [data], at)
                 at += len(data)
         disk.sync_file(fd)

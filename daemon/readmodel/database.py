@@ -65,6 +65,8 @@ def open_writer(path: Path, journal_id: str, keep_ticks: int | None = None) -> a
         ReadModelError: it is damaged or cannot be opened.
     """
     with named_errors(path, "open"):
+        # SQLite gives its log and index the mode of the file: positions are not everybody's to read.
+        path.touch(mode=0o640)
         connection = apsw.Connection(str(path), statementcachesize=200)
         try:
             connection.set_busy_timeout(1000)

@@ -15,6 +15,7 @@ from daemon.journal.reader import JournalReader
 from daemon.journal.writer import JournalWriter
 from daemon.trading.core import Core
 from daemon.venue.paper import PaperVenue
+from schemas.codec import CodecError
 from schemas.events import (
     AssetClass,
     InstrumentDefined,
@@ -237,3 +238,14 @@ async def test_a_restarted_core_equals_the_one_that_stopped(tmp_path):
         )
     async with running(tmp_path) as again:
         assert again.core.state() == before
+
+
+async def test_a_command_that_cannot_be_written_is_refused_alone_and_changes_nothing(tmp_path):
+    async with running(tmp_path) as engine:
+        await engine.execute(MARKET)
+        before = engine.core.state()
+        with pytest.raises(CodecError):
+            await engine.execute([order(quantity=2**70)])
+        assert engine.core.state() == before
+        await engine.execute([order(1)])
+        assert engine.failed is None

@@ -47,7 +47,7 @@ def test_a_torn_last_frame_is_cut_and_reported_and_kept(folder):
         assert writer.next_seq == 10
         assert writer.tail is not None
         assert writer.tail.offset == end - PAGE
-        assert writer.tail.kept.read_bytes()[:PAGE] == bytes(data[end - PAGE : end])
+        assert writer.tail.kept.read_bytes() == bytes(data[end - PAGE : end]).rstrip(b"\0")
     assert read_prices(folder) == list(range(1, 10))
 
 
@@ -58,7 +58,7 @@ def test_the_body_of_a_frame_whose_header_never_came_is_kept_too(folder):
         file.write(b"half a body")
     with open_small(folder) as writer:
         assert writer.next_seq == 13
-        assert b"half a body" in writer.tail.kept.read_bytes()
+        assert writer.tail.kept.read_bytes() == bytes(200) + b"half a body"
 
 
 def test_truncation_at_every_page_leaves_a_prefix(folder, tmp_path):
