@@ -13,27 +13,28 @@ import os
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from daemon.journal.reader import JournalReader
 from daemon.journal.writer import JournalWriter
+from daemon.readmodel.watermark import projected_seq
 from daemon.readmodel.writer import ReadModelWriter
-from daemon.venue.feeds.formats import FORMATS, ReadOptions, TickFile
-from daemon.venue.feeds.instruments import InstrumentRegistry
+from daemon.venue.feeds.columns import ColumnError
+from daemon.venue.feeds.formats import FORMATS, OptionError, ReadOptions, TickFile
+from daemon.venue.feeds.instruments import MAX_SCALE_SUM, InstrumentRegistry
 from schemas.errors import TapedError
-from schemas.events import MARKET_EVENTS, Event, InstrumentDefined, OperatorCommand, Scalar
+from schemas.events import Bar, Event, InstrumentDefined, OperatorCommand, Quote, Scalar, Trade
 from tools.import_history import History
-from tools.output import Advance, print_error, print_json, print_table, progress
+from tools.import_report import Report, show
+from tools.output import Advance, UsageError, print_error, progress
+from tools.wording import counted
 
-MAX_SHOWN = 20
-MAX_REPORTED = 1_000
 DEFAULT_BATCH = 4_096
 INTERRUPTED = 130
+_PRICED = (Trade, Quote, Bar)
 _HELP = {
     "--symbol": "instrument of the ticks, where the file does not say, or the only one to accept",
     "--venue": "venue of the ticks, where the file does not say",
@@ -66,10 +67,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     for option, text in _HELP.items():
         parser.add_argument(option, help=text)
     parser.add_argument(
-        "--price-scale", type=int, metavar="N", help="decimals of prices, for new instruments"
+        "--price-scale", type=_scale, metavar="N", help="decimals of prices, for new instruments"
     )
     parser.add_argument(
-        "--quantity-scale", type=int, metavar="N", help="decimals of quantities, for new instruments"
+        "--quantity-scale", type=_scale, metavar="N", help="decimals of quantities, for new instruments"
     )
     parser.add_argument("--multiplier", type=int, metavar="N", help="value of one price unit of a contract")
     parser.add_argument("--again", action="store_true", help="import content that is in the journal already")
@@ -87,6 +88,13 @@ def _batch(text: str) -> int:
     return number
 
 
+def _scale(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= MAX_SCALE_SUM:
+        raise argparse.ArgumentTypeError(f"expected 0 to {MAX_SCALE_SUM}")
+    return number
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Import the files in their order; return 1 when a line was rejected."""
     options = ReadOptions(
@@ -96,22 +104,18 @@ def run(arguments: argparse.Namespace) -> int:
             if getattr(arguments, name) is not None
         }
     )
-    for path in arguments.files:
-        # Before anything is written: all formats can be told and all options fit.
-        TickFile(path, InstrumentRegistry(), options).close()
+    _check(arguments.files, options)
     data: Path = arguments.data
     data.mkdir(parents=True, exist_ok=True)
     report = Report()
     try:
         with (
             _stop_signals() as stopped,
-            JournalWriter.open(
-                data / "journal", watermark=ReadModelWriter.applied_seq_of(data / "readmodel.db")
-            ) as writer,
+            JournalWriter.open(data / "journal", watermark=projected_seq(data)) as writer,
         ):
             importer = Importer(
                 writer,
-                History.of(data / "journal") if writer.next_seq > 1 else History(),
+                History.of(data, writer.next_seq - 1),
                 report=report,
                 options=options,
                 batch=arguments.batch,
@@ -132,58 +136,21 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         if report.first_seq is not None:
             _catch_up(data)
-    _show(report, as_json=arguments.json)
+    show(report, as_json=arguments.json)
     return 1 if report.rejected_count else 0
 
 
-class Report:
-    """What an import did, over all files."""
+def _check(paths: Sequence[Path], options: ReadOptions) -> None:
+    """Find out, before anything is written, that all formats can be told and all options fit.
 
-    def __init__(self) -> None:
-        self.events: Counter[str] = Counter()
-        self.skipped: Counter[str] = Counter()
-        self.rejected: list[dict[str, Any]] = []
-        self.rejected_count = 0
-        self.files: list[dict[str, Any]] = []
-        self.first_seq: int | None = None
-        self.last_seq: int | None = None
-
-    def wrote(self, first_seq: int, events: list[Event]) -> None:
-        """Take note of a durable batch."""
-        if self.first_seq is None:
-            self.first_seq = first_seq
-        self.last_seq = first_seq + len(events) - 1
-        self.events.update(type(event).__name__ for event in events if isinstance(event, MARKET_EVENTS))
-
-    def finished(self, file: TickFile, sha256: str, resumed: int) -> None:
-        """Take note of a file's end."""
-        tally = file.tally
-        self.skipped.update(tally.skipped)
-        self.rejected_count += tally.rejected_count
-        for line, reason, member in tally.rejections[: MAX_REPORTED - len(self.rejected)]:
-            row: dict[str, Any] = {"line": line, "reason": reason, "file": str(file.path)}
-            self.rejected.append({**row, "member": member} if member else row)
-        self.files.append(
-            {
-                "file": str(file.path),
-                "format": file.format,
-                "sha256": sha256,
-                "rejected_count": tally.rejected_count,
-                "resumed_after": resumed,
-            }
-        )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the `--json` summary."""
-        return {
-            "events": dict(self.events),
-            "rejected": self.rejected,
-            "rejected_count": self.rejected_count,
-            "skipped": dict(self.skipped),
-            "first_seq": self.first_seq,
-            "last_seq": self.last_seq,
-            "files": self.files,
-        }
+    Raises:
+        UsageError: an option is missing, or does not fit the file.
+    """
+    for path in paths:
+        try:
+            TickFile(path, InstrumentRegistry(), options).close()
+        except (OptionError, ColumnError) as error:
+            raise UsageError(error.message, hint=error.hint) from error
 
 
 class Importer:
@@ -214,6 +181,7 @@ class Importer:
         self._options = options
         self._batch = batch
         self._stopped = stopped
+        self._start: Event | None = None
 
     def contents_of(self, paths: Sequence[Path], *, again: bool) -> list[tuple[Path, str]]:
         """Return the files with their content hashes, before any is imported.
@@ -245,52 +213,65 @@ class Importer:
         history = self._history
         resumed = 0 if again else history.cut.get(sha256, 0)
         with TickFile(path, history.registry, self._options) as file:
-            start: dict[str, Scalar | list[Scalar]] = {
+            told: dict[str, Scalar | list[Scalar]] = {
                 "file": path.name,
                 "sha256": sha256,
                 "format": file.format,
             }
             if resumed:
-                start["resumed"] = resumed
+                told["resumed"] = resumed
                 print(
-                    f"taped: {path}: going on after the {resumed} ticks imported before it was cut off",
+                    f"taped: {path}: going on after the {counted(resumed, 'tick')}"
+                    " imported before it was cut off",
                     file=sys.stderr,
                 )
-            self._append([_command("import.start", start)])
-            history.cut[sha256] = resumed
-            ticks = self._import_ticks(file, resumed, advance)
-            self._append([_command("import.end", {"sha256": sha256, "events": ticks})])
-            history.finished[sha256] = self._writer.next_seq - 1
-            self._report.finished(file, sha256, resumed)
+            self._start = _command("import.start", told)
+            accepted = self._import_ticks(file, resumed, advance)
+            if accepted:
+                self._append([_command("import.end", {"sha256": sha256, "events": accepted})])
+                history.finished[sha256] = self._writer.next_seq - 1
+            self._report.finished(file, sha256, resumed=resumed, recorded=accepted > 0)
 
     def _import_ticks(self, file: TickFile, resumed: int, advance: Advance) -> int:
-        """Append all ticks but the first `resumed`; return their number with those."""
+        """Append all ticks but the first `resumed`; return their number with those, 0 for none at all."""
         pending: list[Event] = []
         seen = shown = 0
+        # What comes before the first tick waits for it: a gap alone is no import.
+        any_tick = resumed > 0
         for events in file.batches():
             fresh = events
             if seen < resumed:
                 fresh = _after(events, resumed - seen)
             seen += sum(type(event) is not InstrumentDefined for event in events)
+            any_tick = any_tick or any(isinstance(event, _PRICED) for event in events)
             pending += fresh
-            while len(pending) >= self._batch:
+            while any_tick and len(pending) >= self._batch:
                 self._append(pending[: self._batch])
                 del pending[: self._batch]
             position = file.source.position
             advance(position - shown)
             shown = position
             if self._stopped:
-                self._append(pending)
+                if any_tick:
+                    self._append(pending)
                 raise InterruptedImportError(
-                    f"{file.path}: import stopped by {self._stopped[0]} after {seen} ticks, which are kept",
+                    f"{file.path}: import stopped by {self._stopped[0]} after {counted(seen, 'tick')},"
+                    " which are kept",
                     hint="give the same command again to go on",
                 )
+        if not any_tick:
+            return 0
         self._append(pending)
         return seen
 
     def _append(self, events: list[Event]) -> None:
-        if events:
-            self._report.wrote(self._writer.append(events), events)
+        """Make events durable; the command that starts the import goes in front of its first ones."""
+        if not events:
+            return
+        if self._start is not None:
+            start, self._start = self._start, None
+            self._append([start])
+        self._report.wrote(self._writer.append(events), events)
 
 
 def _after(events: list[Event], count: int) -> list[Event]:
@@ -350,21 +331,3 @@ def _catch_up(data: Path) -> None:
             readmodel.close()
     except TapedError as error:
         print(f"taped: the journal holds the import, the read model does not: {error}", file=sys.stderr)
-
-
-def _show(report: Report, *, as_json: bool) -> None:
-    if as_json:
-        print_json(report.as_dict())
-        return
-    print_table(("event", "count"), [(name, f"{count:,}") for name, count in report.events.items()])
-    if report.skipped:
-        print()
-        print_table(("skipped", "count"), [(kind, f"{count:,}") for kind, count in report.skipped.items()])
-    if report.rejected_count:
-        print(f"\n{report.rejected_count:,} lines rejected:")
-        for row in report.rejected[:MAX_SHOWN]:
-            print(f"  {row['file']}, line {row['line']}: {row['reason']}")
-        if report.rejected_count > MAX_SHOWN:
-            print(f"  and {report.rejected_count - MAX_SHOWN:,} more (--json lists up to {MAX_REPORTED:,})")
-    if report.first_seq is not None:
-        print(f"\nseq {report.first_seq} to {report.last_seq}, durable")

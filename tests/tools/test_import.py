@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import os
 import signal
@@ -14,8 +16,10 @@ import pytest
 
 from daemon.journal.reader import JournalReader
 from daemon.journal.writer import JournalWriter
+from daemon.readmodel.writer import ReadModelWriter
 from schemas.events import InstrumentDefined, OperatorCommand, Quote, Trade
 from tools import cli
+from tools.import_history import History
 
 LINE = (
     '1723161254000000000 {{"stream":"btcusdt@trade","data":{{"e":"trade","s":"BTCUSDT","t":{},'
@@ -139,13 +143,149 @@ def test_the_read_model_holds_the_import_at_its_end(tmp_path, capsys):
     connection.close()
 
 
-def test_people_get_a_table(tmp_path, capsys):
+def test_people_get_counts_with_their_nouns(tmp_path, capsys):
     path = recording(tmp_path / "a.dat", ["1.5", "x"])
     assert taped("import", tmp_path / "D", path) == 1
     out = capsys.readouterr().out
-    assert "Trade" in out
+    assert out.startswith("1 line rejected:\n")
     assert "line 2: 'x' is not a decimal number" in out
-    assert "seq 1 to" in out
+    assert out.endswith("\n1 trade, 1 instrument; seq 1 to 4 (2 import marks)\n")
+
+
+def test_numbers_in_text_have_thousands_separators(tmp_path, capsys):
+    path = recording(tmp_path / "a.dat", ["1.5"] * 1_200)
+    assert taped("import", tmp_path / "D", path) == 0
+    assert "1,200 trades, 1 instrument; seq 1 to 1,203 (2 import marks)" in capsys.readouterr().out
+
+
+def test_lines_rejected_for_one_cause_are_one_line_of_text(tmp_path, capsys):
+    path = tmp_path / "a.csv"
+    rows = "".join(f"170000000{n},1.5,1\n" for n in range(5))
+    path.write_text(f"t,p,q\n{rows}x,1.5,1\n")
+    assert csv_import(tmp_path / "D", path, "ts=t@ms,price=p,quantity=q") == 1
+    out = capsys.readouterr().out
+    assert "6 lines rejected:" in out
+    assert "a.csv, lines 2, 3, 4 and 2 more: ts 1700000000 ms lies outside 1990 to 2100; is it @s?" in out
+    assert out.count("a.csv, line") == 2
+
+
+def test_a_symbol_that_hides_its_currencies_is_told_with_the_flags_that_name_them(tmp_path, capsys):
+    path = tmp_path / "a.csv"
+    path.write_text("t,p,q\n1700000000,1.5,1\n")
+    assert csv_import(tmp_path / "D", path, COLUMNS, symbol="XYZZY") == 1
+    assert "--base-currency, --quote-currency" in capsys.readouterr().out
+
+
+COLUMNS = "ts=t,price=p,quantity=q"
+
+
+def csv_import(data, path, columns, *more, symbol="A-B", venue="v"):
+    return taped("import", data, path, "--symbol", symbol, "--venue", venue, "--columns", columns, *more)
+
+
+def csv_file(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("t,p,q\n1700000000,1.5,1\n1700000001,1.6,1\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("columns", "symbol"), [("ts=t@ms,price=p,quantity=q", "A-B"), (COLUMNS, "XYZZY")], ids=["unit", "symbol"]
+)
+def test_an_import_that_accepted_nothing_does_not_stand_in_the_way_of_the_right_one(
+    tmp_path, capsys, columns, symbol
+):
+    path = csv_file(tmp_path)
+    assert csv_import(tmp_path / "D", path, columns, symbol=symbol) == 1
+    out = capsys.readouterr().out
+    assert "does not count as imported" in out
+    assert "the journal is as it was" in out
+    assert events_of(tmp_path / "D") == []
+    assert csv_import(tmp_path / "D", path, COLUMNS) == 0
+    assert [type(event) for event in events_of(tmp_path / "D")] == [
+        OperatorCommand, InstrumentDefined, Trade, Trade, OperatorCommand
+    ]  # fmt: skip
+
+
+def test_a_recorded_import_of_no_events_does_not_count(tmp_path):
+    path = csv_file(tmp_path)
+    marks = [
+        OperatorCommand(ts_ns=1, who="x", role="admin", command=command, arguments=arguments)
+        for command, arguments in (
+            ("import.start", {"file": "a.csv", "sha256": sha256_of(path), "format": "csv"}),
+            ("import.end", {"sha256": sha256_of(path), "events": 0}),
+        )
+    ]
+    with JournalWriter.open(tmp_path / "D" / "journal") as writer:
+        writer.append(marks)
+    assert csv_import(tmp_path / "D", path, COLUMNS) == 0
+
+
+def sha256_of(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--columns", COLUMNS, "--symbol", "A-B"], "which venue these ticks are of; give --venue"),
+        (["--columns", COLUMNS, "--venue", "v"], "no column holds the symbol"),
+        (["--columns", "ts=time@m,price=p,quantity=q", "--venue", "v", "--symbol", "A-B"], "unknown unit"),
+        (["--columns", "ts=when,price=p,quantity=q", "--venue", "v", "--symbol", "A-B"], "no column 'when'"),
+        (["--format", "csv", "--venue", "v", "--symbol", "A-B"], "give --columns"),
+        (["--columns", COLUMNS, "--venue", "v", "--symbol", "A-B", "--price-scale", "19"], "0 to 18"),
+    ],
+)
+def test_wrong_usage_ends_with_2_before_anything_is_written(tmp_path, capsys, arguments, says):
+    assert taped("import", tmp_path / "D", csv_file(tmp_path), *arguments) == 2
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "D").exists()
+
+
+def test_a_cut_archive_is_told_once_by_name(tmp_path, capsys):
+    whole = gzip.compress("".join(LINE.format(n, "1.5") for n in range(1, 2_001)).encode())
+    path = tmp_path / "a.dat.gz"
+    path.write_bytes(whole[: len(whole) // 2])
+    assert taped("import", tmp_path / "D", path) == 1
+    out = capsys.readouterr().out
+    assert "1 line rejected:" in out
+    assert out.count("a.dat.gz") == 1
+    assert "cut or damaged" in out
+
+
+def history(data):
+    found = History.of(data, JournalReader(data / "journal").last_seq)
+    return found.finished, found.cut, found.registry
+
+
+def test_tables_and_journal_tell_the_same_history(tmp_path, monkeypatch):
+    data = tmp_path / "D"
+    for name, prices in (("a.dat", ["1.5", "1.6"]), ("b.dat", ["1.7"])):
+        assert taped("import", data, recording(tmp_path / name, prices)) == 0
+    with JournalWriter.open(data / "journal") as writer:
+        start = {"file": "c", "sha256": "c" * 64, "format": "csv", "resumed": 5}
+        tick = Trade(ts_ns=1, received_ns=1, instrument_id=1, price=1, quantity=1)
+        command = OperatorCommand(ts_ns=1, who="x", role="admin", command="import.start", arguments=start)
+        writer.append([command, tick, tick])
+    behind = history(data)
+    reader = JournalReader(data / "journal")
+    readmodel = ReadModelWriter(data / "readmodel.db", reader.journal_id)
+    for batch in reader.batches(readmodel.applied_seq + 1):
+        readmodel.apply(batch.first_seq, batch.events)
+    readmodel.close()
+    read = []
+    batches = JournalReader.batches
+    monkeypatch.setattr(
+        JournalReader,
+        "batches",
+        lambda self, first=1, last=None: read.append(first) or batches(self, first, last),
+    )
+    tables = history(data)
+    assert tables[:2] == behind[:2]
+    assert tables[0] == {sha256_of(tmp_path / "a.dat"): 5, sha256_of(tmp_path / "b.dat"): 8}
+    assert tables[1] == {"c" * 64: 7}
+    assert tables[2].find("BTCUSDT", "binance") == behind[2].find("BTCUSDT", "binance")
+    assert read == [9], "what is before the import that was cut off is not read again"
 
 
 def test_given_columns_read_any_csv(tmp_path, capsys):

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from daemon.venue.feeds.clock_text import IsoTimes
 from daemon.venue.feeds.parsing import (
+    MAX_TIME_NS,
+    MIN_TIME_NS,
     PARSE_ERRORS,
     Listing,
     Listings,
@@ -144,6 +146,7 @@ class ColumnsParser:
         self._symbol = symbol
         self._source = source
         self._times = IsoTimes()
+        self._begun = False
         self._width = 0
         self._at: dict[str, int] = {}
         self._only: list[tuple[int, str]] = []
@@ -161,8 +164,9 @@ class ColumnsParser:
             ColumnError: the header lacks a column of the mapping.
         """
         for number, line in enumerate(lines, first_line):
-            if not self._width:
-                self._start(line)
+            if not self._begun:
+                self._begun = True
+                self.find_columns(line)
                 if self._has_header:
                     continue
             try:
@@ -170,8 +174,16 @@ class ColumnsParser:
             except PARSE_ERRORS as error:
                 self.tally.reject(number, reason_of(error), self._source)
 
-    def _start(self, line: bytes) -> None:
-        names = _split(line.removeprefix(b"\xef\xbb\xbf"))
+    def find_columns(self, line: bytes) -> None:
+        """Find where things stand by the file's first line; it is parsed all the same.
+
+        Raises:
+            ColumnError: the line lacks a column of the mapping, or is no text.
+        """
+        try:
+            names = _split(line.removeprefix(b"\xef\xbb\xbf"))
+        except PARSE_ERRORS as error:
+            raise ColumnError(f"the first line: {reason_of(error)}") from error
         self._width = len(names)
         for field, column in self._mapping.columns.items():
             name, unit = _column_and_unit(field, column)
@@ -219,7 +231,10 @@ class ColumnsParser:
             return self._times.parse(text if text.endswith("Z") else f"{text.removesuffix('+00:00')}Z")
         if unit is None:
             raise RejectedError(f"{field} {text[:48]!r} is not a time in s, ms, µs, ns or ISO 8601")
-        return scaled(text, _UNITS[unit])
+        ns = scaled(text, _UNITS[unit])
+        if not MIN_TIME_NS <= ns <= MAX_TIME_NS:
+            raise RejectedError(f"{field} {text[:48]} {unit} lies outside 1990 to 2100{_other_unit(text)}")
+        return ns
 
     def _trade(
         self, listing: Listing, fields: dict[str, str], ts_ns: int, received_ns: int, out: list[Event]
@@ -284,6 +299,15 @@ def _aggressor(fields: dict[str, str]) -> Side:
                 raise RejectedError(f"{field} {fields[field][:48]!r}, expected one of {', '.join(meanings)}")
             return side
     return Side.NONE
+
+
+def _other_unit(text: str) -> str:
+    """Return a question that names the unit in which the number would be a time of our days."""
+    whole = text.partition(".")[0]
+    if len(whole) > _MAX_ID_DIGITS + 1 or not whole.isdigit():
+        return ""
+    fitting = [u for u, scale in _UNITS.items() if MIN_TIME_NS <= int(whole) * 10**scale <= MAX_TIME_NS]
+    return f"; is it @{fitting[0]}?" if fitting else ""
 
 
 def _is_number(text: str) -> bool:

@@ -51,6 +51,10 @@ class FormatError(TapedError):
     """The format of a file cannot be told, or what it leaves open was not given."""
 
 
+class OptionError(FormatError):
+    """What a file leaves open was not given, or what was given does not fit the file."""
+
+
 class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the operator says of a file; None: told from the file.
 
@@ -91,7 +95,9 @@ class TickFile:
         source: for progress: `source.position` of `source.total_bytes`.
 
     Raises:
-        FormatError: the format cannot be told, or symbol or venue are missing.
+        FormatError: the format cannot be told.
+        OptionError: symbol, venue or columns are missing.
+        ColumnError: the columns cannot be used with this file.
         SourceError: the file cannot be read.
     """
 
@@ -107,6 +113,8 @@ class TickFile:
             self._new_parser = self._parser_maker()
             # Made once in advance: what is missing shows before the first event is written.
             self._first = self._new_parser(self._member)
+            if isinstance(self._first, ColumnsParser) and len(self._head) > 1:
+                self._first.find_columns(self._head[0])
         except BaseException:
             self.close()
             raise
@@ -137,7 +145,7 @@ class TickFile:
                 if events:
                     yield events
         except SourceError as error:
-            self.tally.reject(line, error.message, member)
+            self.tally.reject(line, error.problem, member)
 
     def _detect(self) -> str:
         if self._options.format is not None:
@@ -219,7 +227,7 @@ class TickFile:
             return found
         inside = _LEAN_MEMBER.search(self._member or self.path.name)
         if inside is None or self._options.venue is None:
-            raise FormatError(
+            raise OptionError(
                 f"{self.path} lies outside LEAN's folders",
                 hint="give --venue (usa, fxcm, comex, ...) and the name YYYYMMDD_SYMBOL_tick_KIND.csv inside",
             )
@@ -236,7 +244,7 @@ class TickFile:
         mapping = self._csv_mapping()
         venue = self._options.venue or mapping.venue
         if not venue:
-            raise FormatError(
+            raise OptionError(
                 f"{self.path}: nothing says which venue these ticks are of", hint="give --venue"
             )
         symbol = self._options.symbol
@@ -248,5 +256,5 @@ class TickFile:
             return parse_mapping(self._options.columns)
         preset = preset_of(self._head[0]) if self._head else None
         if preset is None:
-            raise FormatError(f"{self.path}: a CSV header that is not known", hint="give --columns")
+            raise OptionError(f"{self.path}: a CSV header that is not known", hint="give --columns")
         return PRESETS[preset][1]

@@ -162,4 +162,6 @@ def currencies(symbol: str, asset_class: AssetClass) -> tuple[str, str]:
     for quote in _QUOTE_CURRENCIES:
         if symbol.endswith(quote) and symbol != quote:
             return symbol[: -len(quote)], quote
-    raise InstrumentError(f"{symbol} does not show its currencies; name base and quote")
+    raise InstrumentError(
+        f"{symbol} does not show its currencies; name base and quote (import: --base-currency, --quote-currency)"
+    )

@@ -28,7 +28,15 @@ _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile)
 
 
 class SourceError(TapedError):
-    """A file cannot be read to its end."""
+    """A file cannot be read to its end.
+
+    Attributes:
+        problem: what is wrong, without the file's name.
+    """
+
+    def __init__(self, path: Path, problem: str, *, hint: str = "") -> None:
+        super().__init__(f"{path}: {problem}", hint=hint)
+        self.problem = problem
 
 
 class Block(NamedTuple):
@@ -52,7 +60,7 @@ class Source:
             self.total_bytes = path.stat().st_size
             self._file: IO[bytes] = path.open("rb")
         except OSError as error:
-            raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
+            raise SourceError(path, f"cannot be read: {error.strerror}") from error
         self._unpacked = 0
 
     def __enter__(self) -> Self:
@@ -94,10 +102,10 @@ class Source:
         except _DAMAGE as error:
             raise self._damaged(error) from error
         except OSError as error:
-            raise SourceError(f"{self.path}: cannot be read: {error}") from error
+            raise SourceError(self.path, f"cannot be read: {error}") from error
 
     def _damaged(self, error: Exception) -> SourceError:
-        return SourceError(f"{self.path}: the compressed data is cut or damaged: {error}")
+        return SourceError(self.path, f"the compressed data is cut or damaged: {error}")
 
     def _streams(self) -> Iterator[tuple[str, IO[bytes]]]:
         magic = self._file.read(4)
@@ -114,14 +122,14 @@ class Source:
     def _members(self, archive: zipfile.ZipFile) -> Iterator[tuple[str, IO[bytes]]]:
         members = [member for member in archive.infolist() if not member.is_dir()]
         if len(members) > MAX_MEMBERS:
-            raise SourceError(f"{self.path}: {len(members)} files inside, at most {MAX_MEMBERS} are read")
+            raise SourceError(self.path, f"{len(members)} files inside, at most {MAX_MEMBERS} are read")
         for member in members:
             if member.flag_bits & 1:
-                raise SourceError(f"{self.path}: {member.filename} inside is encrypted")
+                raise SourceError(self.path, f"{member.filename} inside is encrypted")
             try:
                 stream = archive.open(member)
             except NotImplementedError as error:
-                raise SourceError(f"{self.path}: {member.filename} inside: {error}") from error
+                raise SourceError(self.path, f"{member.filename} inside: {error}") from error
             with stream:
                 yield member.filename, stream
 
@@ -159,6 +167,7 @@ class Source:
         self._unpacked += length
         if self._unpacked > max(FREE_BYTES, MAX_RATIO * self.total_bytes):
             raise SourceError(
-                f"{self.path}: unpacks to over {MAX_RATIO} times its length",
+                self.path,
+                f"unpacks to over {MAX_RATIO} times its length",
                 hint="if it is what you want, unpack it first",
             )
