@@ -17,12 +17,15 @@ from urllib.parse import urlencode, urlsplit
 from schemas.errors import TapedError
 from tools.output import UsageError
 
-DEFAULT_URL = "http://127.0.0.1:8080"
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = "8080"
+DEFAULT_URL = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
 DEFAULT_DATA = Path("taped-data")
 TIMEOUT_SECONDS = 10.0
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 _ERROR = 400
+_ASKED_AT = {"": DEFAULT_HOST, "0.0.0.0": DEFAULT_HOST, "::": "::1"}  # noqa: S104  # compared, not bound
 
 
 class ClientError(TapedError):
@@ -107,8 +110,8 @@ class Client:
                 connection.close()
         except (OSError, HTTPException, ValueError) as error:
             raise ClientError(
-                f"no daemon answers at {self.url}: {error}",
-                hint="start one with `taped run`, or give its --url",
+                f"no daemon answers at {self.url}: {_cause(error)}",
+                hint="start one with `taped run`, or give its address by --url or TAPED_URL",
             ) from error
         return self._read(status, media, text, accept)
 
@@ -127,7 +130,11 @@ class Client:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what every command that talks to a daemon takes."""
-    parser.add_argument("--url", help=f"address of the daemon (default: TAPED_URL or {DEFAULT_URL})")
+    parser.add_argument(
+        "--url",
+        help="address of the daemon"
+        f" (default: TAPED_URL, else TAPED_API__HOST and TAPED_API__PORT, else {DEFAULT_URL})",
+    )
     parser.add_argument(
         "--data", type=Path, help="data folder, for its admin.token (default: TAPED_DATA or taped-data)"
     )
@@ -141,8 +148,23 @@ def from_arguments(arguments: argparse.Namespace, *, token_needed: bool = False)
     Raises:
         TapedError: a token is needed or was named, and cannot be read.
     """
-    url = arguments.url or os.environ.get("TAPED_URL") or DEFAULT_URL
+    url = arguments.url or os.environ.get("TAPED_URL") or _url_of_settings(os.environ)
     return Client(url, _find_token(arguments, needed=token_needed))
+
+
+def _url_of_settings(environment: Mapping[str, str]) -> str:
+    """Return where a daemon started with this environment is reached."""
+    host = environment.get("TAPED_API__HOST", DEFAULT_HOST).strip("[]")
+    port = environment.get("TAPED_API__PORT", DEFAULT_PORT)
+    # One listens on every address, but is asked at one; port 0 means that only the daemon knows it.
+    host = _ASKED_AT.get(host, host)
+    port = DEFAULT_PORT if port == "0" else port
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _cause(error: Exception) -> str:
+    """Return what happened without the number that the system gives it."""
+    return str((isinstance(error, OSError) and error.strerror) or error or type(error).__name__)
 
 
 def _find_token(arguments: argparse.Namespace, *, needed: bool) -> str | None:

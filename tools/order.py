@@ -3,26 +3,59 @@
 from __future__ import annotations
 
 import argparse
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 from tools import client
-from tools.output import print_json, print_table
+from tools.output import UsageError, print_json, print_table
 
-_COLUMNS = ("order", "time", "instrument", "side", "type", "quantity", "filled", "price", "average", "status")
+_COLUMNS = (
+    "order",
+    "time (UTC)",
+    "instrument",
+    "side",
+    "type",
+    "quantity",
+    "filled",
+    "price",
+    "average",
+    "status",
+)
 _PATH = "/api/v1/orders"
+_DECIMAL = re.compile(r"[0-9]{1,19}(\.[0-9]{1,18})?", re.ASCII)
+_HINTS = {
+    "CASH": "the setting account.cash gives a new account its cash, such as TAPED_ACCOUNT__CASH=USDT=100000;"
+    " `taped status` shows what there is",
+    "HALTED": "trading is halted, `taped status` says why",
+}
+"""What to do about a denial, by the rule that denied."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its three acts."""
-    parser = commands.add_parser("order", help="submit, cancel and list orders on a running daemon")
+    parser = commands.add_parser(
+        "order",
+        help="submit, cancel and list orders on a running daemon",
+        description="Submits, cancels and lists orders on a running daemon. Submit and cancel need its token:"
+        " --data names its data folder, which holds one.",
+    )
     acts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_submit(acts.add_parser("submit", help="place an order; returns when it is durable"))
-    cancel = acts.add_parser("cancel", help="ask for an order's end")
-    cancel.add_argument("order_id", type=_order_id, metavar="ID")
+    cancel = acts.add_parser(
+        "cancel",
+        help="ask for an order's end",
+        description="Asks for an order's end and returns when the wish is durable; whether the order was"
+        " canceled or filled before is the venue's answer, which `taped order list` shows.",
+    )
+    cancel.add_argument("order_id", type=_order_id, metavar="ID", help="number of the order")
     client.add_arguments(cancel)
     cancel.set_defaults(run=_cancel)
-    listing = acts.add_parser("list", help="the latest orders, newest first")
+    listing = acts.add_parser(
+        "list",
+        help="the latest orders, newest first",
+        description="Lists the latest orders, newest first; times are UTC.",
+    )
     listing.add_argument("--open", action="store_true", help="only orders that are not over")
     listing.add_argument("--instrument", help="symbol or instrument id")
     listing.add_argument("--venue", help="where the symbol is traded, if at several")
@@ -40,8 +73,8 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--venue", help="where the symbol is traded, if at several")
     parser.add_argument("--side", required=True, choices=("buy", "sell"))
     parser.add_argument("--type", default="limit", choices=("market", "limit"), help="(default: limit)")
-    parser.add_argument("--quantity", required=True, help="decimal, such as 0.1")
-    parser.add_argument("--price", help="of a limit order, decimal")
+    parser.add_argument("--quantity", required=True, help="decimal above zero, such as 0.1")
+    parser.add_argument("--price", help="of a limit order, decimal; a market order has none")
     parser.add_argument(
         "--time-in-force", default="gtc", choices=("gtc", "ioc", "fok"), help="(default: gtc)"
     )
@@ -59,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _submit(arguments: argparse.Namespace) -> int:
+    _check(arguments)
     asked = {
         "instrument": arguments.instrument,
         "venue": arguments.venue,
@@ -74,16 +108,36 @@ def _submit(arguments: argparse.Namespace) -> int:
     }
     daemon = client.from_arguments(arguments, token_needed=True)
     order = daemon.post(_PATH, {name: value for name, value in asked.items() if value is not None}).document
-    denied = order["status"] == "denied"
     if arguments.json:
         print_json(order)
-    elif denied:
-        print(f"order {order['order_id']} was denied by {order['rule']}: {order['reason']}")
     else:
-        terms = f"{order['side']} {order['quantity']} {order['symbol']}"
-        price = f" at {order['price']}" if order["price"] else ""
-        print(f"order {order['order_id']} {order['status']}: {terms}{price} ({order['client_order_id']})")
-    return 1 if denied else 0
+        _print_submitted(order)
+    return 1 if order["status"] == "denied" else 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Raise UsageError for an order that no daemon would take, before one is asked."""
+    for name in ("quantity", "price"):
+        text = getattr(arguments, name)
+        if text is not None and not (_DECIMAL.fullmatch(text) and text.strip("0.")):
+            raise UsageError(f"--{name} {text!r}: expected a decimal above zero, such as 0.1")
+    if arguments.type == "limit" and arguments.price is None:
+        raise UsageError("a limit order needs a --price", hint="or give --type market")
+    if arguments.type == "market" and arguments.price is not None:
+        raise UsageError("a market order has no --price", hint="or give --type limit")
+
+
+def _print_submitted(order: dict[str, Any]) -> None:
+    if order["status"] == "denied":
+        print(f"order {order['order_id']} was denied by {order['rule']}: {order['reason']}")
+        if order["rule"] in _HINTS:
+            print(f"hint: {_HINTS[order['rule']]}")
+        return
+    terms = f"{order['side']} {order['quantity']} {order['symbol']}"
+    price = f" at {order['price']}" if order["price"] else ""
+    print(f"order {order['order_id']} {order['status']}: {terms}{price} ({order['client_order_id']})")
+    if order["status"] == "submitted":
+        print("the venue's answer follows in `taped order list`")
 
 
 def _cancel(arguments: argparse.Namespace) -> int:
@@ -108,10 +162,24 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(document)
     elif document["orders"]:
-        print_table(_COLUMNS, [_row(order) for order in document["orders"]])
+        _print_list(document["orders"])
     else:
         print("no open order" if arguments.open else "no order")
     return 0
+
+
+def _print_list(orders: list[dict[str, Any]]) -> None:
+    """Print orders as a table, with the reasons behind where there are any."""
+    columns, rows = list(_COLUMNS), [_row(order) for order in orders]
+    reasons = [_reason(order) for order in orders]
+    if any(reasons):
+        columns.append("reason")
+        rows = [[*row, reason] for row, reason in zip(rows, reasons, strict=True)]
+    print_table(columns, rows)
+
+
+def _reason(order: dict[str, Any]) -> str:
+    return ": ".join(part for part in (order["rule"], order["reason"]) if part)
 
 
 def _row(order: dict[str, Any]) -> list[object]:

@@ -8,6 +8,9 @@ from typing import Any
 from tools import client
 from tools.output import print_json, print_table
 
+_MONEY = ("cash", "equity", "unrealised", "realised", "fees")
+NO_CASH = "no cash; give it some by the setting account.cash, such as TAPED_ACCOUNT__CASH=USDT=100000"
+
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
@@ -45,31 +48,34 @@ def _print(
     print(f"shown     up to {status['applied_seq']:,}, {status['lag']:,} events behind")
     print(f"trading   {trading['state']}{reason}")
     print(f"orders    {status['orders_working']} working, {status['instruments']} instruments")
-    if account["balances"]:
+    if not account["balances"]:
+        print(f"account   {NO_CASH}")
+    else:
         print()
         print_table(
-            ("currency", "cash", "equity", "unrealised", "realised", "fees"),
-            [
-                [row[name] for name in ("currency", "cash", "equity", "unrealised", "realised", "fees")]
-                for row in account["balances"]
-            ],
+            ("currency", *_MONEY),
+            [[row["currency"], *(cents(row[name]) for name in _MONEY)] for row in account["balances"]],
         )
     if positions:
         print()
-        print_table(
-            ("instrument", "quantity", "average", "market", "unrealised", "realised"),
+        _print_positions(positions)
+
+
+def _print_positions(positions: list[dict[str, Any]]) -> None:
+    print_table(
+        ("instrument", "quantity", "average", "market", "unrealised", "realised"),
+        [
             [
-                [
-                    row[name]
-                    for name in (
-                        "symbol",
-                        "quantity",
-                        "average_price",
-                        "market_price",
-                        "unrealised",
-                        "realised",
-                    )
-                ]
-                for row in positions
-            ],
-        )
+                *(row[name] for name in ("symbol", "quantity", "average_price", "market_price")),
+                *(cents(row[name]) for name in ("unrealised", "realised")),
+            ]
+            for row in positions
+        ],
+    )
+
+
+def cents(text: str) -> str:
+    """Return decimal text of money for people: cut, not rounded, after two decimals, thousands grouped."""
+    whole, _, fraction = text.removeprefix("-").partition(".")
+    shown = f"{int(whole):,}.{fraction[:2]:0<2}"
+    return f"-{shown}" if text.startswith("-") and shown != "0.00" else shown

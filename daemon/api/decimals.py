@@ -35,5 +35,4 @@ def to_scaled(text: str, scale: int, *, field: str, step: int = 1) -> int:
 
 def _is_above_most(text: str, scale: int) -> bool:
     whole, _, fraction = text.partition(".")
-    most: int = MAX_SCALED * 10 ** len(fraction)
-    return int(whole + fraction) * 10**scale > most
+    return bool(int(whole + fraction) * 10**scale > MAX_SCALED * 10 ** len(fraction))

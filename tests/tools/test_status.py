@@ -7,13 +7,14 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from tools import cli
+from tools.status import cents
 
 
 def test_a_daemon_that_is_well_exits_with_0_and_shows_its_account(daemon, capsys) -> None:
     assert cli.main(["status", *daemon.flags]) == 0
     out = capsys.readouterr().out
     assert "is ok" in out
-    assert "100000.00" in out
+    assert " 100,000.00 " in out
     assert "trading   active" in out
 
 
@@ -24,6 +25,44 @@ def test_json_holds_status_account_and_positions(daemon, capsys) -> None:
     assert document["account"]["balances"][0]["currency"] == "USDT"
     assert document["positions"] == []
     assert document["durable_seq"] >= 4
+
+
+def test_text_shows_money_in_cents_and_json_every_digit(daemon, capsys) -> None:
+    order = ["--instrument", "1", "--side", "buy", "--type", "market", "--quantity", "0.12345"]
+    assert cli.main(["order", "submit", *order, *daemon.flags]) == 0
+    daemon.settle()
+    capsys.readouterr()
+    assert cli.main(["status", *daemon.flags]) == 0
+    words = capsys.readouterr().out.split()
+    # 0.12345 x 60,000.10 = 7,407.012345, and 1000 ppm of it as a fee, rounded up at 8 decimals.
+    assert {"92,585.58", "7.40", "0.12345", "60000.10"} <= set(words)
+    assert cli.main(["status", "--json", *daemon.flags]) == 0
+    assert json.loads(capsys.readouterr().out)["account"]["balances"][0]["fees"] == "7.40701235"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("1234567.899999999999999999", "1,234,567.89"),
+        ("-1234.5", "-1,234.50"),
+        ("-0.009999999999999999", "0.00"),
+        ("0", "0.00"),
+        ("-0.010", "-0.01"),
+    ],
+)
+def test_money_is_cut_to_cents_and_nothing_is_minus_zero(text, shown) -> None:
+    assert cents(text) == shown
+
+
+def test_an_account_without_cash_is_told_with_the_setting_that_gives_some(
+    daemon, capsys, monkeypatch
+) -> None:
+    empty = {"main_currency": None, "balances": []}
+    monkeypatch.setattr("daemon.api.reads.Reads.account", lambda _: empty)
+    assert cli.main(["status", *daemon.flags]) == 0
+    out = capsys.readouterr().out
+    assert "no cash" in out
+    assert "account.cash" in out
 
 
 def test_reading_needs_no_token(daemon, capsys, tmp_path) -> None:
