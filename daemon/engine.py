@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
+from daemon.journal.acks import Acknowledgements
 from daemon.journal.commit import CommitThread
 from daemon.journal.errors import JournalPoisonedError
 from daemon.journal.reader import Batch
@@ -73,8 +74,8 @@ class Engine:
         self._venue = venue
         self._loop = asyncio.get_running_loop()
         self.failure: asyncio.Future[str] = self._loop.create_future()
-        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self._publishers: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._commands = Acknowledgements(self._loop)
+        self._publishers = Acknowledgements(self._loop)
         self._effects: deque[tuple[int, list[tuple[int, Event]]]] = deque()
         self._subscribers: list[Callable[[Batch], None]] = []
         self._commit = CommitThread(
@@ -117,9 +118,7 @@ class Engine:
         """Take a feed's events, and let the feed wait while too many wait for the disk."""
         self._submit(inputs, urgent=False)
         if self._commit.pending > MAX_PENDING_EVENTS:
-            room = self._loop.create_future()
-            self._publishers.append((self.next_seq - 1 - MAX_PENDING_EVENTS // 2, room))
-            await room
+            await self._publishers.wait_for(self.next_seq - 1 - MAX_PENDING_EVENTS // 2)
 
     async def execute(self, inputs: list[Event]) -> Batch:
         """Take a command; return it with the core's decisions once all of them are durable.
@@ -147,9 +146,7 @@ class Engine:
             return
         if self.failed is not None:
             raise JournalPoisonedError(self.failed)
-        waiter = self._loop.create_future()
-        self._waiters.append((seq, waiter))
-        await waiter
+        await self._commands.wait_for(seq)
 
     def subscribe(self, callback: Callable[[Batch], None]) -> Callable[[], None]:
         """Call `callback` on the loop with every durable batch; return the way to end that."""
@@ -186,8 +183,8 @@ class Engine:
 
     def _on_durable(self, batch: Batch) -> None:
         durable_seq = self.durable_seq = batch.last_seq
-        _resolve(self._waiters, durable_seq)
-        _resolve(self._publishers, durable_seq)
+        self._commands.resolve(durable_seq)
+        self._publishers.resolve(durable_seq)
         reports: list[Event] = []
         while self._effects and self._effects[0][0] <= durable_seq:
             _, effects = self._effects.popleft()
@@ -200,17 +197,7 @@ class Engine:
 
     def _fail(self, reason: str) -> None:
         self.failed = reason
-        for _, waiter in [*self._waiters, *self._publishers]:
-            if not waiter.done():
-                waiter.set_exception(JournalPoisonedError(reason))
-        self._waiters.clear()
-        self._publishers.clear()
+        self._commands.fail(JournalPoisonedError(reason))
+        self._publishers.fail(JournalPoisonedError(reason))
         if not self.failure.done():
             self.failure.set_result(reason)
-
-
-def _resolve(waiters: deque[tuple[int, asyncio.Future[None]]], durable_seq: int) -> None:
-    while waiters and waiters[0][0] <= durable_seq:
-        _, waiter = waiters.popleft()
-        if not waiter.done():
-            waiter.set_result(None)
