@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,18 @@ from tools.output import print_json
 
 if TYPE_CHECKING:
     from daemon.app import Daemon
+
+log = logging.getLogger(__name__)
+
+NO_CASH = (
+    "the paper account has no cash, so orders that buy will be denied by CASH; the setting account.cash"
+    ' gives it some at the next start: cash = { USDT = "100000" } under [account] in the file of settings,'
+    " or TAPED_ACCOUNT__CASH=USDT=100000 in the environment"
+)
+
+
+def _tell_ready(url: str, data: Path) -> None:
+    print(f"taped runs at {url} (data in {data}; Ctrl-C stops it)")
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -59,8 +73,19 @@ def run(arguments: argparse.Namespace) -> int:
     return start(load(file, os.environ, flags_of(arguments)), arguments)
 
 
-def start(configuration: Configuration, arguments: argparse.Namespace) -> int:
-    """Start logging and the daemon, and say where it listens."""
+def start(
+    configuration: Configuration,
+    arguments: argparse.Namespace,
+    *,
+    tell_ready: Callable[[str, Path], None] | None = None,
+) -> int:
+    """Start logging and the daemon, and say where it listens.
+
+    Args:
+        configuration: checked settings.
+        arguments: those of `add_flags`.
+        tell_ready: prints address and data folder for people; the usual line when None.
+    """
     # Imported here: aiohttp and apsw take 0.3 s, and a wrong configuration is told without them.
     from daemon.app import run_daemon  # noqa: PLC0415
 
@@ -68,8 +93,10 @@ def start(configuration: Configuration, arguments: argparse.Namespace) -> int:
         if arguments.json:
             print_json({"url": daemon.url, "data": str(daemon.settings.data), "pid": os.getpid()})
         else:
-            print(f"taped runs at {daemon.url} (data in {daemon.settings.data}; Ctrl-C stops it)")
+            (tell_ready or _tell_ready)(daemon.url, daemon.settings.data)
         sys.stdout.flush()
+        if daemon.settings.venue.kind == "paper" and not any(daemon.engine.core.account.cash.values()):
+            log.warning("%s", NO_CASH)
 
     with Logs(configuration.settings.log):
         return run_daemon(configuration, ready=ready, for_seconds=arguments.seconds)

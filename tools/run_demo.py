@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import shlex
 import socket
 import sys
 import tempfile
@@ -19,20 +20,24 @@ _DEFAULTS: dict[str, object] = {
     "feed.rate": 200.0,
     "journal.segment_mib": 8,
     "account.cash": {"USDT": "100000"},
+    "venue.maker_fee_ppm": 20,
+    "venue.taker_fee_ppm": 20,
     "log.level": "warning",
 }
 _STRATEGIES = {
     name: StrategySettings(
         kind="ma_cross",
         instruments=(symbol,),
-        parameters={"fast": 20, "slow": 60, "quantity": quantity},
+        parameters={"fast": slow * 3 // 10, "slow": slow, "quantity": quantity, "source": "quote"},
     )
-    for name, symbol, quantity in (
-        ("btc-cross", "BTC-USDT", "0.05"),
-        ("eth-cross", "ETH-USDT", "1"),
-        ("sol-cross", "SOL-USDT", "20"),
+    for name, symbol, slow, quantity in (
+        ("btc-cross", "BTC-USDT", 300, "0.5"),
+        ("eth-cross", "ETH-USDT", 300, "4"),
+        ("sol-cross", "SOL-USDT", 90, "5"),
     )
 }
+"""Chosen by trial: at 200 events a second all of them have traded after some ten seconds, and hold what they
+bought long enough, at low fees, that the equity follows the prices instead of falling by fees alone."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -41,7 +46,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "demo",
         help="run a daemon with simulated markets and strategies, to look at",
         description="Run a daemon with simulated markets and three moving-average strategies on paper. "
-        "Without --data everything is in a temporary folder that goes with the demo.",
+        "Without --data everything is in a temporary folder that goes with the demo. It prints"
+        " what another shell needs to talk to it.",
     )
     parser.add_argument("--rate", type=float, help="simulated events a second (200)")
     parser.add_argument("--seed", type=int, help="seed of the market (1)")
@@ -52,9 +58,19 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run until told to stop; 1 after a failure."""
     if arguments.data is not None:
-        return run_command.start(_configuration(arguments, arguments.data), arguments)
+        return _start(arguments, arguments.data)
     with tempfile.TemporaryDirectory(prefix="taped-demo-", ignore_cleanup_errors=True) as folder:
-        return run_command.start(_configuration(arguments, Path(folder)), arguments)
+        return _start(arguments, Path(folder))
+
+
+def _start(arguments: argparse.Namespace, data: Path) -> int:
+    return run_command.start(_configuration(arguments, data), arguments, tell_ready=_tell_ready)
+
+
+def _tell_ready(url: str, data: Path) -> None:
+    words = (f"TAPED_URL={shlex.quote(url)}", f"TAPED_DATA={shlex.quote(str(data.resolve()))}")
+    print(f"taped demo runs at {url} (Ctrl-C stops it); to talk to it from another shell, paste there:")
+    print(f"  export {' '.join(words)}")
 
 
 def _configuration(arguments: argparse.Namespace, data: Path) -> Configuration:
