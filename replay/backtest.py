@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from operator import length_hint
 from typing import Any, Protocol
 
+from daemon.settings import VenueSettings
 from daemon.trading.core import TAKER_FEE_SETTING, Core
 from daemon.venue.paper import PaperVenue
 from schemas.codec import CODEC, AnyEvent
@@ -39,8 +40,12 @@ from schemas.events import (
 JOURNAL_ID = "backtest"
 MAX_ROUNDS = 1_000
 _CHUNK = 1_024
-_NOTED = frozenset({StrategyStopped, NotificationQueued})
+_NOTED = frozenset({StrategyStopped, NotificationQueued, OrderDenied})
 _TICKS = frozenset({Trade, Quote, Bar, FeedStatus, FeedGap})
+
+
+FEES = VenueSettings()
+"""The daemon's own fees, which hold where none are given."""
 
 
 class BacktestError(TapedError):
@@ -56,11 +61,28 @@ class EventBatch(Protocol):
 
 
 @dataclass(slots=True)
+class Denials:
+    """Orders that one risk rule denied: how many, and why the first one."""
+
+    count: int
+    example: str
+
+
+@dataclass(slots=True)
+class Unheard:
+    """What a strategy listens to on an instrument and what came instead, as names of events."""
+
+    listens: list[str]
+    saw: list[str]
+
+
+@dataclass(slots=True)
 class BacktestResult:
     """What a backtest came to. Money is at 18 decimals, by currency; positions by symbol.
 
     `events` counts the market events that were read, `decisions_sha256` is over all decisions and
-    venue reports, so equal hashes mean equal runs.
+    venue reports, so equal hashes mean equal runs. `denials` are by rule; `unheard` holds the
+    instruments of which no event came that the strategy listens to.
     """
 
     events: int = 0
@@ -68,6 +90,10 @@ class BacktestResult:
     orders: int = 0
     denied: int = 0
     fills: int = 0
+    maker_fee_ppm: int = 0
+    taker_fee_ppm: int = 0
+    denials: dict[str, Denials] = field(default_factory=dict)
+    unheard: dict[str, Unheard] = field(default_factory=dict)
     instruments: list[str] = field(default_factory=list)
     positions: dict[str, dict[str, int]] = field(default_factory=dict)
     deposits: dict[str, int] = field(default_factory=dict)
@@ -94,8 +120,8 @@ def run_backtest(  # noqa: PLR0913
     parameters: Mapping[str, Scalar],
     instruments: Sequence[str] = (),
     cash: str = "100000",
-    maker_fee_ppm: int = 0,
-    taker_fee_ppm: int = 0,
+    maker_fee_ppm: int = FEES.maker_fee_ppm,
+    taker_fee_ppm: int = FEES.taker_fee_ppm,
     core: Core | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> BacktestResult:
@@ -120,6 +146,7 @@ def run_backtest(  # noqa: PLR0913
     core = Core(JOURNAL_ID) if core is None else core
     venue = PaperVenue(maker_fee_ppm=maker_fee_ppm, taker_fee_ppm=taker_fee_ppm)
     run = _Run(core, venue, strategy=strategy, parameters=parameters, cash=cash, wanted=instruments)
+    run.result.maker_fee_ppm, run.result.taker_fee_ppm = maker_fee_ppm, taker_fee_ppm
     started = time.perf_counter()
     run.take([_settings(taker_fee_ppm)])
     for batch in batches:
@@ -152,11 +179,13 @@ class _Run:
         self._hash = hashlib.sha256()
         self._unhashed: list[Event] = []
         self._counts: dict[type[Event], int] = {}
-        self._started: set[str] = set()
+        self._started: dict[str, int] = {}
+        self._kinds: set[type[Any]] = set()
 
     def batch(self, events: Sequence[AnyEvent]) -> None:
         """Take one recorded batch."""
         kinds = set(map(type, events))
+        self._kinds |= kinds
         if not kinds <= _TICKS:
             if InstrumentDefined in kinds:
                 self._by_runs(events)
@@ -237,6 +266,11 @@ class _Run:
             self.result.stopped[event.strategy_id] = event.reason
         elif isinstance(event, NotificationQueued):
             self.result.notifications.append(event.body)
+        elif isinstance(event, OrderDenied):
+            denials = self.result.denials.setdefault(
+                event.rule, Denials(0, f"order {event.order_id}: {event.reason}")
+            )
+            denials.count += 1
 
     def _is_wanted(self, instrument: InstrumentDefined) -> bool:
         if not self.wanted:
@@ -249,7 +283,7 @@ class _Run:
         self.take([instrument])
         if name in self._started:
             return
-        self._started.add(name)
+        self._started[name] = instrument.instrument_id
         self.result.instruments.append(name)
         if instrument.quote_currency not in self.core.account.deposits:
             deposit = {"currency": instrument.quote_currency, "amount": self.cash}
@@ -264,6 +298,22 @@ class _Run:
         if self.result.notifications:
             raise BacktestError(self.result.notifications[-1])
 
+    def _unheard(self) -> dict[str, Unheard]:
+        """Return the instruments whose strategy was told nothing, which looks like a strategy that waits."""
+        unheard: dict[str, Unheard] = {}
+        for name, instrument_id in self._started.items():
+            strategy_id = f"{self.strategy}-{name}"
+            if strategy_id not in self.core.strategies:
+                continue
+            runner, book = self.core.strategies[strategy_id], self.core.books[instrument_id]
+            hooks = ((Trade, runner.trade_hooks), (Quote, runner.quote_hooks), (Bar, runner.bar_hooks))
+            listens = [kind for kind, hook in hooks if hook[instrument_id] is not None]
+            came = ((Trade, book.trade), (Quote, book.bid or book.ask), (Bar, Bar in self._kinds))
+            saw = [kind for kind, sign in came if sign]
+            if listens and not set(listens) & set(saw):
+                unheard[name] = Unheard([k.__name__ for k in listens], [k.__name__ for k in saw])
+        return unheard
+
     def finish(self, seconds: float) -> BacktestResult:
         """Return what it came to.
 
@@ -271,7 +321,7 @@ class _Run:
             BacktestError: a named instrument never appeared.
         """
         result, core = self.result, self.core
-        symbols = {name.rpartition("@")[0] for name in self._started} | self._started
+        symbols = {name.rpartition("@")[0] for name in self._started} | set(self._started)
         missing = [name for name in self.wanted if name not in symbols]
         if missing:
             raise BacktestError(f"no instrument {', '.join(missing)} in these events")
@@ -279,6 +329,7 @@ class _Run:
         result.orders = self._counts.get(OrderRequested, 0)
         result.denied = self._counts.get(OrderDenied, 0)
         result.fills = self._counts.get(OrderFilled, 0)
+        result.unheard = self._unheard()
         result.trading_state = core.trading_state.name
         result.deposits, result.cash = dict(core.account.deposits), dict(core.account.cash)
         result.fees, result.equity = dict(core.account.fees), core.equity()

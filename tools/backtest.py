@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from daemon.config import DECLARED, allowed
 from daemon.journal.reader import JournalReader
 from daemon.trading.money import MONEY_SCALE, money
 from daemon.trading.strategies import STRATEGIES
-from replay.backtest import BacktestResult, run_backtest
+from daemon.trading.strategy import Parameter, StrategyError, check_parameters
+from replay.backtest import FEES, BacktestResult, Unheard, run_backtest
 from schemas.decimals import DecimalError, decimal_text
 from schemas.events import Scalar
-from tools.output import UsageError, print_json, print_table, progress
+from tools.output import UsageError, print_json, print_table, progress, table_lines
+from tools.wording import counted, grouped
 
 _MONEY = ("deposits", "cash", "equity", "fees", "realised", "unrealised")
 
@@ -26,6 +29,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="run a strategy over a recorded journal",
         description="Runs a strategy over the market events of a journal, with the live core and the"
         " paper venue. Writes nothing.",
+        epilog=describe_strategies(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("data", type=Path, metavar="DATA", help="data folder, with the journal in it")
     parser.add_argument("--strategy", required=True, choices=sorted(STRATEGIES), help="kind of strategy")
@@ -36,10 +41,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--instruments", default="", metavar="A,B", help="symbols; all that appear if left out"
     )
     parser.add_argument("--cash", default="100000", help="cash in each quote currency (%(default)s)")
-    parser.add_argument("--maker-fee-ppm", type=int, default=0, help="fee in millionths (%(default)s)")
-    parser.add_argument("--taker-fee-ppm", type=int, default=0, help="fee in millionths (%(default)s)")
-    parser.add_argument("--from-seq", type=int, default=1, help="first event to read (%(default)s)")
-    parser.add_argument("--to-seq", type=int, default=None, help="last event to read")
+    for name in ("maker_fee_ppm", "taker_fee_ppm"):
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=_fee(f"venue.{name}"),
+            default=getattr(FEES, name),
+            metavar="PPM",
+            help="fee in millionths (%(default)s, as the daemon's)",
+        )
+    parser.add_argument("--from-seq", type=_seq, default=1, metavar="N", help="first event (%(default)s)")
+    parser.add_argument("--to-seq", type=_seq, default=None, metavar="N", help="last event")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -47,7 +58,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the backtest; 1 when the strategy stopped itself or trading was halted."""
     parameters = _parameters(arguments.param)
+    try:
+        check_parameters(STRATEGIES[arguments.strategy], parameters)
+    except StrategyError as error:
+        hint = error.hint or f"`taped replay backtest --help` lists the parameters of {arguments.strategy}"
+        raise UsageError(f"--param: {error.message}", hint=hint) from error
     cash = _cash(arguments.cash)
+    if arguments.to_seq is not None and arguments.to_seq < arguments.from_seq:
+        raise UsageError(f"--to-seq {arguments.to_seq} lies before --from-seq {arguments.from_seq}")
     reader = JournalReader(arguments.data / "journal")
     last = reader.last_seq if arguments.to_seq is None else arguments.to_seq
     total = max(0, last - arguments.from_seq + 1)
@@ -74,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(as_json(result))
     else:
-        _print(result)
+        _print(result, arguments.strategy)
     return 1 if result.stopped or result.trading_state != "ACTIVE" else 0
 
 
@@ -91,28 +109,82 @@ def as_json(result: BacktestResult) -> dict[str, Any]:
     return body
 
 
-def _print(result: BacktestResult) -> None:
+def describe_strategies() -> str:
+    """Return each strategy kind with its parameters, defaults and meanings, as text."""
+    lines: list[str] = []
+    for kind, strategy in sorted(STRATEGIES.items()):
+        summary = (strategy.__doc__ or "").partition("\n")[0]
+        rows = [
+            (f"  {item.name}", allowed_values(item), _default(item), item.doc) for item in strategy.parameters
+        ]
+        table = table_lines((f"  --param of {kind}", "is", "default", "meaning"), rows)
+        lines += [f"strategy {kind}: {summary}", *table, ""]
+    return "\n".join(lines).rstrip()
+
+
+def allowed_values(parameter: Parameter) -> str:
+    """Return what a parameter may be, in words."""
+    if parameter.choices:
+        return " or ".join(parameter.choices)
+    if parameter.decimal:
+        return "decimal above 0"
+    if parameter.type is bool:
+        return "true or false"
+    if parameter.minimum is not None and parameter.maximum is not None:
+        return f"{parameter.minimum:,} to {parameter.maximum:,}"
+    return {int: "whole number", str: "text"}[parameter.type]
+
+
+def _default(parameter: Parameter) -> str:
+    default = parameter.default
+    if default is None:
+        return "must be given"
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def _print(result: BacktestResult, kind: str) -> None:
     body = as_json(result)
     print(
-        f"{result.events:,} events in {result.seconds:.2f} s ({result.events_per_second:,.0f}/s),"
-        f" {result.orders} orders, {result.denied} denied, {result.fills} fills"
+        f"{counted(result.events, 'event')} in {result.seconds:.2f} s ({result.events_per_second:,.0f}/s),"
+        f" {counted(result.orders, 'order')}, {result.denied:,} denied, {counted(result.fills, 'fill')}"
     )
+    print(f"fees: {result.maker_fee_ppm:,} ppm resting, {result.taker_fee_ppm:,} ppm taking")
+    for name, unheard in result.unheard.items():
+        missed = " or ".join(unheard.listens)
+        print(f"note: {name}: no {missed} events, which {kind} listens to{_try(unheard, kind)}")
     print()
-    rows = [[currency, *(body[name].get(currency, "0") for name in _MONEY)] for currency in body["equity"]]
+    rows = [
+        [currency, *(grouped(body[name].get(currency, "0")) for name in _MONEY)]
+        for currency in body["equity"]
+    ]
     print_table(["currency", *_MONEY], rows)
     if body["positions"]:
         print()
         names = ("quantity", "cost_basis", "realised", "unrealised")
         positions = [
-            [symbol, *(position[name] for name in names)] for symbol, position in body["positions"].items()
+            [symbol, *(grouped(position[name]) for name in names)]
+            for symbol, position in body["positions"].items()
         ]
         print_table(["instrument", *names], positions)
+    if result.denials:
+        print()
+        rows = [[rule, f"{denials.count:,}", denials.example] for rule, denials in result.denials.items()]
+        print_table(["denied by", "orders", "the first"], rows)
     print()
     print(f"decisions {result.decisions_sha256}")
     for strategy_id, reason in result.stopped.items():
         print(f"stopped: {strategy_id}: {reason}")
     for note in result.notifications:
         print(f"note: {note}")
+
+
+def _try(unheard: Unheard, kind: str) -> str:
+    """Return the parameter that makes a strategy listen to what did come, where it has one."""
+    for parameter in STRATEGIES[kind].parameters:
+        for saw in unheard.saw:
+            if saw.lower() in parameter.choices:
+                return f"; try --param {parameter.name}={saw.lower()}"
+    return ""
 
 
 def _money(value: int) -> str:
@@ -126,6 +198,27 @@ def _cash(text: str) -> str:
     except DecimalError as error:
         raise UsageError(f"--cash: {error.message}", hint=error.hint) from error
     raise UsageError(f"--cash is {text}, expected an amount above zero")
+
+
+def _fee(key: str) -> Callable[[str], int]:
+    declared = DECLARED[key]
+
+    def fee(text: str) -> int:
+        low, high = declared.rule.minimum, declared.rule.maximum
+        assert low is not None
+        assert high is not None
+        if not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text}, expected {allowed(declared)}")
+        return int(text)
+
+    return fee
+
+
+def _seq(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}, expected 1 or more")
+    return number
 
 
 def _parameters(pairs: Sequence[str]) -> dict[str, Scalar]:

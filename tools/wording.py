@@ -18,3 +18,10 @@ def listed(numbers: Sequence[int], noun: str, *, shown: int = 3) -> str:
     if len(texts) == 1:
         return f"{noun} {texts[0]}"
     return f"{noun}s {', '.join(texts[:-1])} and {texts[-1]}"
+
+
+def grouped(decimal: str) -> str:
+    """Return decimal text with separators between its thousands: `-100,000.5`."""
+    whole, point, fraction = decimal.partition(".")
+    digits = whole.lstrip("-")
+    return f"{'-' * (len(whole) - len(digits))}{int(digits):,}{point}{fraction}"

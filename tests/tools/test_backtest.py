@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from daemon.journal.writer import JournalWriter
+from daemon.settings import VenueSettings
+from daemon.trading.strategies import STRATEGIES
 from schemas.events import AssetClass, InstrumentDefined, Trade
+from tools.backtest import allowed_values
 from tools.cli import main
 
 ARGUMENTS = ["--strategy", "ma_cross", "--param", "fast=2", "--param", "slow=4", "--param", "quantity=3"]
@@ -67,7 +71,9 @@ def test_a_part_of_the_journal_can_be_taken(recorded, capsys):
         (["--param", "fast"], 2, "expected NAME=VALUE"),
         (["--cash", "lots"], 2, "is not a decimal number"),
         (["--cash", "0"], 2, "above zero"),
-        (["--param", "speed=5"], 1, "no parameter 'speed'"),
+        (["--param", "speed=5"], 2, "no parameter 'speed'"),
+        (["--param", "quantity=none"], 2, "quantity: 'none' is not a decimal number"),
+        (["--from-seq", "10", "--to-seq", "5"], 2, "--to-seq 5 lies before --from-seq 10"),
         (["--instruments", "NOPE"], 1, "no instrument NOPE"),
     ],
 )
@@ -76,6 +82,70 @@ def test_what_cannot_run_is_told_in_one_line(recorded, capsys, extra, code, says
     error = capsys.readouterr().err
     assert says in error
     assert error.count("\n") == 1
+
+
+def test_a_parameter_that_must_be_given_is_told_as_wrong_usage(recorded, capsys):
+    assert main(["replay", "backtest", str(recorded), "--strategy", "ma_cross"]) == 2
+    assert "quantity must be given" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [["--taker-fee-ppm", "-1"], ["--maker-fee-ppm", "100001"], ["--maker-fee-ppm", "x"], ["--from-seq", "0"]],
+)
+def test_numbers_are_limited_as_the_settings_are(recorded, capsys, extra):
+    assert main(["replay", "backtest", str(recorded), *ARGUMENTS, *extra]) == 2
+    assert extra[0] in capsys.readouterr().err
+
+
+def test_the_daemons_fees_are_the_default_and_are_told(recorded, capsys):
+    assert main(["replay", "backtest", str(recorded), *ARGUMENTS, "--json"]) == 0
+    body = json.loads(capsys.readouterr().out)
+    settings = VenueSettings()
+    assert body["maker_fee_ppm"] == settings.maker_fee_ppm > 0
+    assert body["taker_fee_ppm"] == settings.taker_fee_ppm > 0
+    assert float(body["fees"]["USD"]) > 0
+    main(["replay", "backtest", str(recorded), *ARGUMENTS, "--taker-fee-ppm", "250"])
+    assert "fees: 1,000 ppm resting, 250 ppm taking" in capsys.readouterr().out
+
+
+def test_denied_orders_are_counted_by_rule_with_the_reason_of_the_first(recorded, capsys):
+    main(["replay", "backtest", str(recorded), *ARGUMENTS, "--cash", "1", "--json"])
+    body = json.loads(capsys.readouterr().out)
+    assert body["denials"]["CASH"]["count"] == body["denied"] > 1
+    assert "1 USD is free" in body["denials"]["CASH"]["example"]
+    main(["replay", "backtest", str(recorded), *ARGUMENTS, "--cash", "1"])
+    out = capsys.readouterr().out
+    assert "CASH" in out
+    assert "1 USD is free" in out
+
+
+def test_a_strategy_that_heard_nothing_says_what_it_listens_to(recorded, capsys):
+    main(["replay", "backtest", str(recorded), *ARGUMENTS, "--param", "source=quote"])
+    out = capsys.readouterr().out
+    assert "note: I@V: no Quote events, which ma_cross listens to; try --param source=trade" in out
+    main(["replay", "backtest", str(recorded), *ARGUMENTS, "--param", "source=quote", "--json"])
+    body = json.loads(capsys.readouterr().out)
+    assert body["unheard"] == {"I@V": {"listens": ["Quote"], "saw": ["Trade"]}}
+    main(["replay", "backtest", str(recorded), *ARGUMENTS])
+    assert "note:" not in capsys.readouterr().out
+
+
+def test_help_and_readme_list_every_parameter_of_every_strategy(project_root, capsys):
+    assert main(["replay", "backtest", "--help"]) == 0
+    out = capsys.readouterr().out
+    readme = (project_root / "replay" / "README.md").read_text(encoding="utf-8")
+    for kind, strategy in STRATEGIES.items():
+        assert f"strategy {kind}: " in out
+        assert f"| `{kind}` |" in readme
+        for parameter in strategy.parameters:
+            assert re.search(
+                rf"^ +{parameter.name} +{allowed_values(parameter)}.*{parameter.doc}$", out, re.MULTILINE
+            )
+            row = re.search(rf"^\|.*\| `{parameter.name}` \| (.*)$", readme, re.MULTILINE)
+            assert row is not None
+            assert row[1].startswith(f"{allowed_values(parameter)} | ")
+            assert row[1].endswith(f"| {parameter.doc} |")
 
 
 def test_a_folder_without_a_journal_is_a_clear_error(data_folder, capsys):
