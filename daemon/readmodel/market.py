@@ -1,4 +1,8 @@
-"""Projects market data: tick rows, last trade, last quote, bars. Knows nothing of orders."""
+"""Projects market data: tick rows, last trade, last quote, bars. Knows nothing of orders.
+
+Ticks that the vendor doubts are rows and part of bars, but not the last trade or quote, since
+positions are valued at these, and the core leaves doubted ticks out of its books.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from daemon.readmodel.bars import DAY, INTERVALS, MINUTE, SECOND, Runs, roll
 from daemon.readmodel.database import storable
 from daemon.readmodel.rows import RowWriter
 from daemon.trading.books import mark_price
-from schemas.events import Bar, BarSide, Quote
+from schemas.events import SUSPICIOUS, Bar, BarSide, Quote
 
 DAYS_OF_BARS = {SECOND: 7, MINUTE: 400}
 
@@ -70,7 +74,8 @@ class MarketProjection:
                     event.aggressor, event.trade_id, event.conditions, event.exchange,
                 ))  # fmt: skip
         self._runs[0].add([(e.instrument_id, e.ts_ns, e.price, e.quantity) for _, e in numbered])
-        for instrument_id, (seq, event) in {e.instrument_id: (seq, e) for seq, e in numbered}.items():
+        last = {e.instrument_id: (seq, e) for seq, e in numbered if not e.conditions & SUSPICIOUS}
+        for instrument_id, (seq, event) in last.items():
             self._changed_trades.add(instrument_id)
             self._last_trade[instrument_id] = (
                 instrument_id, seq, event.ts_ns, event.received_ns, event.price, event.quantity,
@@ -91,8 +96,9 @@ class MarketProjection:
         self._runs[1].add(bids)
         self._runs[2].add(asks)
         # The last to tell each side stands; a dict keeps the last of each instrument.
-        last_bid = {e.instrument_id: (seq, e) for seq, e in numbered if e.bid_price is not None}
-        last_ask = {e.instrument_id: (seq, e) for seq, e in numbered if e.ask_price is not None}
+        sound = [(seq, e) for seq, e in numbered if not e.conditions & SUSPICIOUS]
+        last_bid = {e.instrument_id: (seq, e) for seq, e in sound if e.bid_price is not None}
+        last_ask = {e.instrument_id: (seq, e) for seq, e in sound if e.ask_price is not None}
         for instrument_id, (seq, event) in last_bid.items():
             self._standing(instrument_id, seq, event)[4:7] = event.bid_price, event.bid_quantity, seq
         for instrument_id, (seq, event) in last_ask.items():

@@ -14,7 +14,8 @@ BarHook = Callable[[Bar], None]
 class Book:
     """Last trade and standing quote of an instrument.
 
-    A quote may tell one side only, so `bid` and `ask` are the last quotes that told that side.
+    A quote may tell one side only, so `bid` and `ask` are the last quotes that told that side. Ticks
+    that the vendor doubts (`SUSPICIOUS`) are left out: nothing is filled, valued or marked at them.
     The hooks stand with the id of their strategy, in the order in which the strategies started.
     """
 

@@ -27,6 +27,7 @@ from daemon.trading.strategy import Strategy
 from schemas.codec import AnyEvent
 from schemas.errors import TapedError
 from schemas.events import (
+    SUSPICIOUS,
     Bar,
     CancelRequested,
     ClockTicked,
@@ -217,7 +218,8 @@ class Core:
             kind = type(event)
             if kind is Trade:
                 book = books.get(event.instrument_id)
-                if book is None:
+                # Most ticks have no flags at all, and asking that first costs nothing one can measure.
+                if book is None or (event.conditions and event.conditions & SUSPICIOUS):
                     continue
                 book.trade = event
                 for on_trade, strategy_id in book.trade_hooks:
@@ -227,7 +229,7 @@ class Core:
                         strategies.fail(strategy_id, error)
             elif kind is Quote:
                 book = books.get(event.instrument_id)
-                if book is None:
+                if book is None or (event.conditions and event.conditions & SUSPICIOUS):
                     continue
                 if event.bid_price is not None:
                     book.bid = event

@@ -14,6 +14,9 @@ MONEY_SCALE = 18
 MONEY_ONE = 10**MONEY_SCALE
 PPM = 1_000_000
 
+MAX_INTEGER = 2**63 - 1
+"""Most that a journaled integer may be: SQLite and most readers of msgpack end there."""
+
 MAX_MONEY = 10**15 * MONEY_ONE
 """More than anybody's account holds; keeps sums of money short."""
 
@@ -33,9 +36,10 @@ def money(text: str) -> int:
 
 
 def is_tradable(instrument: InstrumentDefined) -> bool:
-    """Return whether price times quantity of the instrument is exact money."""
+    """Return whether price times quantity of the instrument is exact money, and more of it costs more."""
     return (
-        instrument.price_scale >= 0
+        0 < instrument.multiplier <= MAX_INTEGER
+        and instrument.price_scale >= 0
         and instrument.quantity_scale >= 0
         and instrument.price_scale + instrument.quantity_scale <= MONEY_SCALE
     )

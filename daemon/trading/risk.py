@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from daemon.trading.books import Book
-from daemon.trading.money import MONEY_ONE, MONEY_SCALE, PPM, is_tradable, notional
+from daemon.trading.money import MAX_INTEGER, MONEY_ONE, MONEY_SCALE, PPM, is_tradable, notional
 from daemon.trading.order_table import MAX_WORKING_ORDERS, OrderTable
 from daemon.trading.orders import Order
 from daemon.trading.portfolio import Account, Position
@@ -24,7 +24,6 @@ _BUY, _NO_SIDE = Side.BUY, Side.NONE
 _IMMEDIATE = (TimeInForce.IOC, TimeInForce.FOK)
 _TIMES_IN_FORCE = (TimeInForce.GTC, *_IMMEDIATE)
 _HALTED, _REDUCING = TradingState.HALTED, TradingState.REDUCING
-_MAX_INTEGER = 2**63 - 1
 MAX_VALUE = 10**12
 """Most that one order may be worth, in units of its currency: anything above is a slip, and would
 lead to fees that no journal can hold."""
@@ -78,12 +77,14 @@ def _tradable(order: Order, view: View) -> str | None:
     instrument = _instrument(order, view)
     if is_tradable(instrument):
         return None
+    if not 0 < instrument.multiplier <= MAX_INTEGER:
+        return f"{instrument.symbol}: the multiplier {instrument.multiplier} is not above zero"
     return f"{instrument.symbol}: price and quantity together have more than {MONEY_SCALE} decimals"
 
 
 def _quantity(order: Order, view: View) -> str | None:  # noqa: ARG001
     quantity = order.request.quantity
-    return None if 0 < quantity <= _MAX_INTEGER else f"quantity {quantity} is not above zero"
+    return None if 0 < quantity <= MAX_INTEGER else f"quantity {quantity} is not above zero"
 
 
 def _lot(order: Order, view: View) -> str | None:

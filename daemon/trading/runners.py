@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from daemon.trading.books import Book
+from daemon.trading.money import MAX_INTEGER
 from daemon.trading.orders import Order
 from daemon.trading.strategy import Strategy, StrategyError, check_parameters
 from schemas.events import (
@@ -32,7 +33,6 @@ from schemas.events import (
 MAX_STRATEGIES = 100
 MAX_ORDERS_PER_INPUT = 1_000
 MAX_TAG = 200
-MAX_INTEGER = 2**63 - 1
 
 Draft = partial[Any]
 """An event that lacks only its `ts_ns`."""

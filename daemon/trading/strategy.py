@@ -87,7 +87,9 @@ class Strategy:
     """Base of all strategies; override the callbacks you need.
 
     In `on_start` and `on_denied` no orders can be given. An exception in a callback stops the
-    strategy, with the exception as the reason.
+    strategy, with the exception as the reason. Trades and quotes that the vendor doubts
+    (`SUSPICIOUS` in their conditions) are recorded and not told: a strategy sees the market that
+    orders are valued and filled at.
 
     Args:
         context: its way to the core.

@@ -17,7 +17,11 @@ a higher number than the last one before its arrival.
 No fill is larger than the quote's quantity, less what our orders took of it before, or than the
 trade's quantity; a quote without quantity is taken as deep enough. FOK fills in one piece or not at
 all. Post-only orders that would take from the standing quote are rejected. Our own orders are served in
-order of arrival. Ticks that the vendor doubts fill nothing.
+order of arrival. Ticks that the vendor doubts fill nothing and do not become the standing quote. An
+order whose next fill no journal could hold, because price or fee are beyond 64 bits, is canceled.
+
+What our orders took of the standing quote is not in the journal: a fill does not say which tick it met.
+After a restart the quote of before counts as untouched, until the next one replaces it.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from dataclasses import dataclass
 from math import inf
 
 from daemon.trading.core import Core
-from daemon.trading.money import MONEY_SCALE, PPM, notional
+from daemon.trading.money import MAX_INTEGER, MONEY_SCALE, PPM, notional
 from daemon.trading.orders import Order, OrderStatus
 from schemas.codec import AnyEvent
 from schemas.events import (
@@ -49,7 +53,6 @@ from schemas.events import (
 )
 
 FEE_SCALE = 8
-_MAX_INTEGER = 2**63 - 1
 # Members by short names: a look-up in an enumeration costs 0.1 us in Python 3.11, a global name 0.01.
 _IMMEDIATE = (TimeInForce.IOC, TimeInForce.FOK)
 _FOK = TimeInForce.FOK
@@ -276,9 +279,10 @@ class PaperVenue:
             if taken is None or taken.quote is not quote:
                 taken = self._taken[key] = _Taken(quote)
             quantity = _part(working, offered - taken.quantity)
-            taken.quantity += quantity
-        if quantity > 0:
-            self._fill(working, price, quantity, liquidity, times, reports)
+            if quantity > 0:
+                taken.quantity += self._fill(working, price, quantity, liquidity, times, reports)
+            return
+        self._fill(working, price, quantity, liquidity, times, reports)
 
     def _on_trade(self, trade: Trade, orders: list[_Working], reports: list[Event]) -> None:
         times = (trade.ts_ns, trade.received_ns)
@@ -291,11 +295,10 @@ class PaperVenue:
             fits = working.reached_by(trade.price) and (takes or trade.price != limit)
             quantity = _part(working, left) if fits else 0
             if quantity > 0:
-                left -= quantity
                 if takes or limit is None:
-                    self._fill(working, trade.price, quantity, _TAKER, times, reports)
+                    left -= self._fill(working, trade.price, quantity, _TAKER, times, reports)
                 else:
-                    self._fill(working, limit, quantity, _MAKER, times, reports)
+                    left -= self._fill(working, limit, quantity, _MAKER, times, reports)
             if working.remaining and working.immediate:
                 self._end(working, _unfilled(working), *times, reports)
 
@@ -307,10 +310,14 @@ class PaperVenue:
         liquidity: Liquidity,
         times: tuple[int, int],
         reports: list[Event],
-    ) -> None:
+    ) -> int:
+        """Fill, and return the quantity; when the journal could not hold the fill, end the order instead."""
+        fee, fee_scale = _fee(notional(working.instrument, price, quantity), self._fee_ppm[liquidity])
+        if abs(fee) > MAX_INTEGER or abs(price) > MAX_INTEGER:
+            self._end(working, "the price or fee of its fill is beyond 64 bits", *times, reports)
+            return 0
         working.fills += 1
         working.remaining -= quantity
-        fee, fee_scale = _fee(notional(working.instrument, price, quantity), self._fee_ppm[liquidity])
         reports.append(
             OrderFilled(
                 ts_ns=times[0],
@@ -329,11 +336,13 @@ class PaperVenue:
         )
         if not working.remaining:
             self._remove(working)
+        return quantity
 
     def _end(
         self, working: _Working, reason: str, ts_ns: int, received_ns: int, reports: list[Event]
     ) -> None:
         self._remove(working)
+        working.remaining = 0
         reports.append(
             OrderCanceled(ts_ns=ts_ns, received_ns=received_ns, order_id=working.order_id, reason=reason)
         )
@@ -386,9 +395,12 @@ def _unfilled(working: _Working) -> str:
 
 
 def _fee(value: int, ppm: int) -> tuple[int, int]:
-    """Return fee and fee scale, rounded up in the venue's favour, fine as a 64-bit integer allows."""
+    """Return fee and fee scale, rounded up in the venue's favour, fine as a 64-bit integer allows.
+
+    A fee that is too large even without decimals is returned all the same.
+    """
     for scale in range(FEE_SCALE, 0, -1):
         fee = -(-value * ppm // (PPM * 10 ** (MONEY_SCALE - scale)))
-        if abs(fee) <= _MAX_INTEGER:
+        if abs(fee) <= MAX_INTEGER:
             return fee, scale
     return -(-value * ppm // (PPM * 10**MONEY_SCALE)), 0

@@ -13,6 +13,7 @@ from daemon.trading.core import Core
 from daemon.venue.paper import PaperVenue
 from schemas.codec import AnyEvent, UnknownEvent
 from schemas.events import (
+    SUSPICIOUS,
     AssetClass,
     Bar,
     BarSide,
@@ -115,14 +116,15 @@ def busy_stream(seed: int, steps: int) -> Recorder:
     for step in range(steps):
         now += rng.choice((0, 1, SECOND // 3, 2 * SECOND, 40 * SECOND, -SECOND, 3600 * SECOND))
         number, price = rng.randint(1, 2), rng.randint(9_900, 10_100)
+        of = {"instrument_id": number, "conditions": rng.choice((0, 0, 0x2000, SUSPICIOUS))}
         match rng.randint(0, 12):
             case 0 | 1 | 2 | 3:
-                recorder.put(trade(now, price, rng.randint(0, 50), instrument_id=number, trade_id=step))
+                recorder.put(trade(now, price, rng.randint(0, 50), trade_id=step, **of))
             case 4 | 5 | 6:
-                recorder.put(quote(now, price - 5, price + 5, instrument_id=number))
+                recorder.put(quote(now, price - 5, price + 5, **of))
             case 7:
                 one_sided = (price - 5, None) if rng.random() < 0.5 else (None, price + 5)
-                recorder.put(quote(now, *one_sided, instrument_id=number))
+                recorder.put(quote(now, *one_sided, **of))
             case 8:
                 recorder.put(ClockTicked(ts_ns=now, synchronized=True))
             case 9:

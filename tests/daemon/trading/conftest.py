@@ -46,7 +46,9 @@ def trade(price: int, quantity: int = 10, *, instrument_id: int = 1, ts_ns: int 
     )
 
 
-def quote(bid, ask, *, bid_quantity=None, ask_quantity=None, instrument_id: int = 1, ts_ns: int = 1) -> Quote:
+def quote(
+    bid, ask, *, bid_quantity=None, ask_quantity=None, instrument_id: int = 1, ts_ns: int = 1, **fields
+) -> Quote:
     return Quote(
         ts_ns=ts_ns,
         received_ns=ts_ns,
@@ -55,6 +57,7 @@ def quote(bid, ask, *, bid_quantity=None, ask_quantity=None, instrument_id: int 
         bid_quantity=bid_quantity,
         ask_price=ask,
         ask_quantity=ask_quantity,
+        **fields,
     )
 
 

@@ -7,6 +7,7 @@ from daemon.trading.orders import OrderStatus
 from daemon.trading.strategy import Parameter, Strategy, StrategyError, check_parameters
 from schemas.codec import UnknownEvent
 from schemas.events import (
+    SUSPICIOUS,
     CancelRequested,
     Liquidity,
     NotificationQueued,
@@ -83,6 +84,23 @@ def test_ticks_of_an_instrument_nobody_defined_are_ignored(make):
     core = Core(make.journal)
     core.run([make.trade(100, instrument_id=7), make.quote(1, 2, instrument_id=7)])
     assert core.books == {}
+
+
+def test_a_tick_that_the_vendor_doubts_moves_no_price(desk, make):
+    desk.take(make.quote(99, 101), make.trade(100), make.order(quantity=10))
+    equity = desk.core.equity()
+    desk.take(make.quote(1, 2, conditions=SUSPICIOUS), make.trade(5000, conditions=SUSPICIOUS | 0x2000))
+    book = desk.core.books[1]
+    assert (book.last_price, book.bid_price, book.ask_price) == (100, 99, 101)
+    assert desk.core.equity() == equity
+    assert desk.take(make.order(quantity=10))[-1].price == 101
+    desk.take(make.trade(102, conditions=0x2000))
+    assert book.last_price == 102
+
+
+def test_an_order_is_not_valued_at_a_tick_that_the_vendor_doubts(desk, make):
+    desk.take(make.trade(10_000), make.trade(1, conditions=SUSPICIOUS))
+    assert desk.take(make.order(quantity=100_000))[1].rule == "CASH"
 
 
 def test_an_order_runs_from_request_to_fill(desk, make):
@@ -310,6 +328,12 @@ def test_a_started_strategy_trades_under_its_name(odd, make):
     request = merged[1]
     assert isinstance(request, OrderRequested)
     assert (request.strategy_id, request.source, request.tag) == ("s", "strategy:s", "nervous")
+
+
+def test_a_strategy_is_not_told_of_a_tick_that_the_vendor_doubts(odd, make):
+    odd.take(start(make, "nervous"))
+    assert types(odd.take(make.trade(100, conditions=SUSPICIOUS))) == ["Trade"]
+    assert "OrderRequested" in types(odd.take(make.trade(100, conditions=0x2000)))
 
 
 def test_a_strategy_that_raises_is_stopped_and_its_orders_of_that_moment_are_dropped(odd, make):

@@ -175,6 +175,12 @@ def test_scales_that_money_cannot_hold_are_not_tradable():
         notional(instrument(price_scale=10, quantity_scale=9), 1, 1)
 
 
+@pytest.mark.parametrize("multiplier", [0, -5, 2**63])
+def test_a_multiplier_that_makes_no_money_of_more_is_not_tradable(multiplier):
+    assert is_tradable(instrument(multiplier=2**63 - 1))
+    assert not is_tradable(instrument(multiplier=multiplier))
+
+
 def test_a_position_is_marked_at_the_last_trade_else_at_the_quote_it_would_close_against():
     assert mark_price(100, 98, 99, quantity=1) == 100
     assert mark_price(None, 98, 99, quantity=1) == 98

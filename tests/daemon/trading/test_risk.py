@@ -12,6 +12,9 @@ MARKET, LIMIT = OrderType.MARKET, OrderType.LIMIT
     [
         ("UNKNOWN_INSTRUMENT", {"instrument_id": 99}),
         ("NOT_TRADABLE", {"instrument_id": 4}),
+        ("NOT_TRADABLE", {"instrument_id": 6, "side": Side.SELL}),
+        ("NOT_TRADABLE", {"instrument_id": 7}),
+        ("NOT_TRADABLE", {"instrument_id": 8}),
         ("SIDE", {"side": Side.NONE}),
         ("NOT_SUPPORTED", {"order_type": OrderType.STOP, "stop_price": 90}),
         ("NOT_SUPPORTED", {"order_type": OrderType.TRAILING_STOP, "trail_amount": 5}),
@@ -42,7 +45,11 @@ def test_each_rule_refuses_under_its_own_code(desk, make, rule, fields):
         make.instrument(3, lot_size=100, tick_size=5),
         make.instrument(4, price_scale=10, quantity_scale=10),
         make.instrument(5, quote_currency="EUR"),
+        make.instrument(6, multiplier=0),
+        make.instrument(7, multiplier=-5),
+        make.instrument(8, multiplier=2**63),
         make.trade(100),
+        *(make.trade(100, instrument_id=number) for number in (4, 6, 7, 8)),
     )
     denied = desk.take(make.order(**fields))[1]
     assert isinstance(denied, OrderDenied)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +9,7 @@ from daemon.trading.core import Core
 from daemon.trading.orders import OrderStatus
 from daemon.venue.paper import PaperVenue
 from daemon.venue.protocol import Venue
+from schemas.codec import CODEC
 from schemas.events import (
     SUSPICIOUS,
     AssetClass,
@@ -230,6 +232,12 @@ def test_a_doubted_tick_fills_nothing(market):
     assert market.tick(quote(99, 101, conditions=SUSPICIOUS)) == []
 
 
+def test_a_doubted_quote_does_not_become_the_standing_one(market):
+    market.tick(quote(99, 101))
+    market.tick(quote(1, 2, conditions=SUSPICIOUS))
+    assert fills(market.order(BUY)) == [(101, 10, Liquidity.TAKER)]
+
+
 def test_a_trade_of_nothing_fills_nothing(market):
     market.tick(trade(100))
     market.order(BUY)
@@ -275,6 +283,57 @@ def test_a_fee_beyond_64_bits_gives_up_decimals():
     fill = market.order(SELL, 5)[1]
     assert fill.fee * 10 ** (8 - fill.fee_scale) == 5 * 10**11 * 10**8
     assert fill.fee < 2**63
+
+
+FAR = 2**63 - 1
+IMMENSE = {
+    "a trade": [trade(FAR, 10**12)],
+    "a quote": [quote(FAR, FAR)],
+    "a quote with quantities": [quote(FAR, FAR, 10**12, 10**12)],
+    "a price beyond 64 bits": [trade(FAR + 1, 10**12)],
+    "a price below 64 bits": [trade(-FAR - 1, 10**12)],
+}
+
+
+@pytest.mark.parametrize("ticks", IMMENSE.values(), ids=IMMENSE.keys())
+@pytest.mark.parametrize("time_in_force", [TimeInForce.GTC, IOC, FOK])
+def test_an_order_whose_fill_no_journal_can_hold_is_canceled(ticks, time_in_force):
+    market = Market(taker_fee_ppm=5000, maker_fee_ppm=5000)
+    market.tick(trade(1))
+    market.order(SELL, 10**12, time_in_force=time_in_force)
+    reports = [report for tick in ticks for report in market.tick(tick)]
+    assert kinds(reports) == [OrderCanceled]
+    assert "64 bits" in reports[0].reason
+    assert market.venue.idle
+    assert market.core.trading_state == TradingState.ACTIVE
+
+
+def test_an_order_whose_fill_no_journal_can_hold_leaves_the_tick_to_the_next_one():
+    market = Market(taker_fee_ppm=5000)
+    market.tick(trade(1))
+    market.order(SELL, 10**12)
+    small = market.order(SELL, 5)[0].order_id
+    reports = market.tick(trade(FAR, 10**12))
+    assert [(type(report), report.order_id) for report in reports] == [
+        (OrderCanceled, small - 3),
+        (OrderFilled, small),
+    ]
+
+
+immense = st.integers(-(2**64), 2**64) | st.sampled_from([1, 10**4, FAR, FAR + 1])
+
+
+@given(st.lists(st.tuples(immense, immense), min_size=1, max_size=5), st.integers(0, 10**6))
+def test_no_tick_makes_a_report_that_the_journal_cannot_hold(prices, fee_ppm):
+    market = Market(taker_fee_ppm=fee_ppm, maker_fee_ppm=-fee_ppm)
+    market.tick(trade(1))
+    market.order(SELL, 10**12)
+    market.order(SELL, 7, price=10**4)
+    market.order(BUY, 7, price=10**4)
+    for price, ask in prices:
+        reports = market.tick(trade(price, 10**12)) + market.tick(quote(price, ask, 9, 9))
+        for report in CODEC.decode(CODEC.encode(reports)):
+            assert all(abs(value) < 2**63 for value in msgspec.structs.astuple(report) if type(value) is int)
 
 
 def test_a_cancel_takes_the_order_out_once(market):
