@@ -229,3 +229,11 @@ def test_an_unknown_event_is_kept_byte_for_byte_whatever_it_holds(odd):
     event = b"\x94\xcd\x27\x0f\x01\x00" + odd
     body = b"\x92" + event + event
     assert CODEC.encode(CODEC.decode(body)) == body
+
+
+def test_types_are_counted_without_reading_the_events():
+    body = CODEC.encode([UnknownEvent([77, 1, 0, "x"]), UnknownEvent([77, 1, 1]), UnknownEvent([3000, 1, 0])])
+    assert CODEC.count_types(body) == {77: 2, 3000: 1}
+    for damaged in (b"", b"\x01", body[:-1], b"\x91\x90"):
+        with pytest.raises(CodecError):
+            CODEC.count_types(damaged)

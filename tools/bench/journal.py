@@ -6,15 +6,18 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import apsw
 
 from daemon.journal.disk import DISK
+from daemon.journal.verify import verify
 from daemon.journal.writer import JournalWriter
 from schemas.codec import CODEC
 from schemas.events import Trade
 from schemas.frame import PAGE
+from tools.bench import commit, redis
 from tools.bench.report import Result, in_turn
 from tools.bench.samples import trades
 
@@ -28,8 +31,30 @@ CREATE TABLE ticks (seq INTEGER PRIMARY KEY, ts_ns INTEGER, received_ns INTEGER,
 
 
 def measure(scratch: Path, *, market_data: Path | None, quick: bool) -> list[Result]:
-    """Return `journal.batch_256`; the competitors take turns within each round."""
+    """Return `journal.batch_256`, whose competitors take turns, and what group commit and verify do."""
     del market_data
+    return [
+        _batches(scratch, quick=quick),
+        *commit.measure(scratch, quick=quick),
+        _verify(scratch / "journal"),
+    ]
+
+
+def _verify(directory: Path) -> Result:
+    """Read and check every byte of the journal that was just written."""
+    started = time.perf_counter()
+    found = verify(directory)
+    seconds = time.perf_counter() - started
+    assert found.passed, found.problems
+    return Result(
+        name="journal.verify",
+        unit="events/s",
+        value=found.events / seconds,
+        detail={"mb_per_s": found.bytes / seconds / 1e6},
+    )
+
+
+def _batches(scratch: Path, *, quick: bool) -> Result:
     batch = trades(BATCH)
     batches = 100 if quick else 500
     with JournalWriter.open(scratch / "journal", segment_bytes=_SEGMENT_BYTES) as writer:
@@ -38,17 +63,21 @@ def measure(scratch: Path, *, market_data: Path | None, quick: bool) -> list[Res
             "bare_loop": _bare_loop(scratch / "bare", batch, batches),
             "sqlite_full": _sqlite_full(scratch / "sqlite.db", batch, batches),
         }
-        rates = in_turn(competitors, rounds=21)
+        with ExitStack() as stack:
+            if redis.installed():
+                connection = stack.enter_context(redis.redis(scratch / "redis"))
+                competitors["redis_always"] = lambda: _rate(
+                    lambda: redis.append(connection, batch), batches // 10
+                )
+            rates = in_turn(competitors, rounds=21)
     journal = rates.pop("journal")
-    return [
-        Result(
-            name="journal.batch_256",
-            unit="events/s",
-            value=journal,
-            ratios={name: journal / rate for name, rate in rates.items()},
-            detail=rates,
-        )
-    ]
+    return Result(
+        name="journal.batch_256",
+        unit="events/s",
+        value=journal,
+        ratios={name: journal / rate for name, rate in rates.items()},
+        detail=rates,
+    )
 
 
 def _rate(step: Callable[[], object], batches: int) -> float:
