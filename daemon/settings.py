@@ -116,9 +116,11 @@ class AccountSettings:
 class StrategySettings:
     """One `[strategies.NAME]` table; the core checks kind and parameters when it starts the strategy."""
 
-    kind: str
-    instruments: tuple[str, ...] = ()
-    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    kind: str = field(metadata={"rule": Rule("kind of strategy; `taped replay backtest --help` lists them")})
+    instruments: tuple[str, ...] = _setting((), "symbols it trades, or SYMBOL@VENUE")
+    parameters: Mapping[str, Parameter] = field(
+        default_factory=dict, metadata={"rule": Rule("parameters of the kind, by name")}
+    )
 
 
 @dataclass(frozen=True, slots=True)

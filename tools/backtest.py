@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from daemon.config import DECLARED, allowed
+from daemon.config_values import DECLARED, allowed
 from daemon.journal.reader import JournalReader
 from daemon.trading.money import MONEY_SCALE, money
 from daemon.trading.strategies import STRATEGIES

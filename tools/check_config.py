@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from daemon.config import DECLARED, Configuration, allowed, config_hash, flat, load
-from tools.output import print_json, print_table
+import msgspec
+
+from daemon.config import Configuration, config_hash, flat, load
+from daemon.config_values import DECLARED, ConfigMistakesError, allowed
+from daemon.settings import StrategySettings
+from daemon.trading.strategies import STRATEGIES
+from tools.output import print_error, print_json, print_table
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,21 +35,54 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the settings; a wrong one is an error that names file, key and what is allowed."""
-    configuration = load(arguments.file, os.environ)
+    """Print the settings; wrong ones are told all at once, each with file, key and what is allowed."""
+    try:
+        configuration = load(arguments.file, os.environ)
+    except ConfigMistakesError as error:
+        _print_mistakes(error, as_json=arguments.json)
+        return 1
     if arguments.json:
         print_json(_document(configuration))
         return 0
     values = flat(configuration.settings)
     if arguments.describe:
-        rows = [(key, allowed(declared), declared.rule.doc) for key, declared in DECLARED.items()]
-        print_table(["setting", "allowed", "what it is for"], rows)
+        described = [
+            (key, allowed(declared), _text(_as_json(declared.default)), declared.rule.doc)
+            for key, declared in DECLARED.items()
+        ]
+        print_table(["setting", "allowed", "default", "what it is for"], [*described, *_strategy_rows()])
     else:
         rows = [(key, _text(value), configuration.sources[key]) for key, value in values.items()]
         print_table(["setting", "value", "from"], rows)
     for warning in configuration.warnings:
         print(f"taped: warning: {warning}", file=sys.stderr)
     return 0
+
+
+def _strategy_rows() -> Iterator[tuple[str, str, str, str]]:
+    """Yield what a table of a strategy may hold; it stands in the file alone, once for each name."""
+    kinds = {"kind": (" or ".join(STRATEGIES), "must be given"), "parameters": ("a table", "the kind's own")}
+    for field in dataclasses.fields(StrategySettings):
+        shape, default = kinds.get(field.name, ("a list of text", "none"))
+        yield f"strategies.NAME.{field.name}", shape, default, field.metadata["rule"].doc
+
+
+def _print_mistakes(error: ConfigMistakesError, *, as_json: bool) -> None:
+    """Print all mistakes: a line each for people, one object for programs."""
+    if not as_json:
+        for mistake in error.mistakes:
+            print_error(mistake)
+        return
+    mistakes = [
+        {"source": mistake.source, "key": mistake.key, "message": mistake.message, "hint": mistake.hint}
+        for mistake in error.mistakes
+    ]
+    body = {"error": {"message": error.message, "hint": error.hint, "mistakes": mistakes}}
+    print(msgspec.json.encode(body).decode(), file=sys.stderr)
+
+
+def _as_json(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
 
 
 def _document(configuration: Configuration) -> dict[str, Any]:

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config import DECLARED, ConfigError, code_hash, config_hash, flat, is_loopback, load
+from daemon.config import code_hash, config_hash, flat, is_loopback, load
+from daemon.config_values import DECLARED, ConfigError, ConfigMistakesError
 from daemon.settings import Settings, StrategySettings
+from daemon.trading.strategies import STRATEGIES
+from daemon.trading.strategy import check_parameters
 
 
 @pytest.fixture
@@ -230,11 +233,72 @@ def test_every_setting_says_what_it_is_for():
     assert all(len(declared.rule.doc) > 10 for declared in DECLARED.values())
 
 
+def test_all_mistakes_of_all_sources_are_told_at_once(write):
+    file = write(
+        "prot = 1\nlog = 3\n[api]\nport = 'x'\nhots = 'y'\n[account]\ncash = { usdt = '1', EUR = 5 }\n"
+        "[strategies.a]\nparams = {}\ninstruments = 1\nparameters = { p = [1], q = [2] }\n"
+        "[strategies.'b c']\nkind = 'x'\n"
+    )
+    with pytest.raises(ConfigMistakesError) as error:
+        load(file, {"TAPED_API__PRT": "1", "TAPED_FEED__RATE": "fast"}, {"log.levl": "info"})
+    assert [mistake.key for mistake in error.value.mistakes] == [
+        "strategies.a.params",
+        "strategies.a.kind",
+        "strategies.a.instruments",
+        "strategies.a.parameters.p",
+        "strategies.a.parameters.q",
+        "strategies.b c",
+        "prot",
+        "log",
+        "api.port",
+        "api.hots",
+        "account.cash.usdt",
+        "account.cash.EUR",
+        "TAPED_API__PRT",
+        "feed.rate",
+        "log.levl",
+    ]
+    assert str(error.value).startswith("15 mistakes in the settings: (1) ")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("[feed]\nkind = 'simulatd'", "did you mean simulated?"),
+        ("[log]\nlevel = 'warn'", "did you mean warning?"),
+    ],
+)
+def test_a_misspelled_choice_gets_the_nearest_one(write, text, hint):
+    assert refused(write(text)).endswith(hint)
+
+
+def test_the_example_file_holds_the_defaults_but_for_those_it_names(project_root):
+    file = project_root / "systemd" / "taped.toml"
+    example, default = flat(load(file).settings), flat(Settings())
+    different = {key for key in default if example[key] != default[key]}
+    assert different == {"data", "log.format"}
+    head = file.read_text(encoding="utf-8").partition("\n\n")[0]
+    assert "but for data and log.format" in head
+
+
+def test_a_service_installed_as_described_trades_nothing(project_root):
+    settings = load(project_root / "systemd" / "taped.toml").settings
+    assert settings.strategies == {}
+    assert settings.account.cash == {}
+
+
+def test_what_the_example_file_comments_out_is_right(project_root, write):
+    text = (project_root / "systemd" / "taped.toml").read_text(encoding="utf-8")
+    settings = load(write(re.sub(r"^# (?=\[?[a-z.-]+(\]$| = ))", "", text, flags=re.MULTILINE))).settings
+    assert settings.account.cash == {"USDT": "100000"}
+    strategy = settings.strategies["btc-cross"]
+    check_parameters(STRATEGIES[strategy.kind], strategy.parameters)
+
+
 def test_the_example_file_names_every_section_and_holds_only_known_settings(project_root):
     file = project_root / "systemd" / "taped.toml"
     settings = load(file).settings
     assert settings.data == Path("/var/lib/taped")
-    assert list(settings.strategies) == ["btc-cross"]
     text = file.read_text(encoding="utf-8")
     missing = [
         key for key in DECLARED if not re.search(rf"^(# )?{key.split('.')[-1]} = ", text, re.MULTILINE)

@@ -1,0 +1,322 @@
+"""What one setting may be: declarations by dotted key, checks of values, and the errors that tell.
+
+Reads no file and no environment; `daemon/config.py` does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import Decimal, InvalidOperation
+from math import isfinite
+from pathlib import Path
+from typing import Any, NamedTuple, get_type_hints
+
+from daemon.settings import Rule, Settings, StrategySettings
+from schemas.errors import TapedError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_CURRENCY = re.compile(r"[A-Z0-9]{2,16}")
+_BOOLEANS = {
+    "true": True,
+    "1": True,
+    "yes": True,
+    "on": True,
+    "false": False,
+    "0": False,
+    "no": False,
+    "off": False,
+}
+_SCALARS = frozenset({int, float, bool, str})
+_KINDS: Mapping[Any, str] = {
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    Path: "a path",
+    Path | None: "a path or nothing",
+    tuple[str, ...]: "a list of text",
+    tuple[Path, ...]: "a list of paths",
+    Mapping[str, str]: "a table of currencies and decimal text",
+}
+
+
+class ConfigError(TapedError):
+    """A setting, or the file of settings, is not as it must be.
+
+    Attributes:
+        key: dotted key of the setting, empty when the whole file is meant.
+        source: the file, variable or flag it stands in.
+    """
+
+    def __init__(self, source: str, key: str, problem: str, *, hint: str = "") -> None:
+        place = f"{source}: {key}" if key else source
+        super().__init__(f"{place}: {problem}", hint=hint)
+        self.key = key
+        self.source = source
+
+    @property
+    def mistakes(self) -> Sequence[ConfigError]:
+        """Return each mistake by itself; one that stands alone is its own."""
+        return (self,)
+
+
+class ConfigMistakesError(ConfigError):
+    """Several settings are not as they must be; `mistakes` has them one by one."""
+
+    def __init__(self, mistakes: Sequence[ConfigError]) -> None:
+        told = "; ".join(f"({number}) {mistake}" for number, mistake in enumerate(mistakes, 1))
+        super().__init__(f"{len(mistakes)} mistakes in the settings", "", told)
+        self._mistakes = tuple(mistakes)
+
+    @property
+    def mistakes(self) -> Sequence[ConfigError]:
+        """Return them in the order in which they were met."""
+        return self._mistakes
+
+
+@contextmanager
+def collecting(mistakes: list[ConfigError]) -> Iterator[None]:
+    """Put what the block raises to the mistakes, and go on behind it."""
+    try:
+        yield
+    except ConfigError as error:
+        mistakes += error.mistakes
+
+
+def raise_all(mistakes: Sequence[ConfigError]) -> None:
+    """Raise the mistakes as one error; nothing happens when there are none."""
+    if len(mistakes) > 1:
+        raise ConfigMistakesError(mistakes)
+    if mistakes:
+        raise mistakes[0]
+
+
+class Declared(NamedTuple):
+    """One setting as `daemon/settings.py` declares it."""
+
+    type: Any
+    default: Any
+    rule: Rule
+
+
+def _declare() -> Iterator[tuple[str, Declared]]:
+    for key, hint, field in _fields(Settings):
+        if "rule" in field.metadata:
+            yield key, Declared(hint, field.default, field.metadata["rule"])
+        elif dataclasses.is_dataclass(hint):
+            for inner, inner_hint, inner_field in _fields(hint):
+                default = {} if inner_field.default is dataclasses.MISSING else inner_field.default
+                yield f"{key}.{inner}", Declared(inner_hint, default, inner_field.metadata["rule"])
+
+
+def _fields(record: Any) -> Iterator[tuple[str, Any, dataclasses.Field[Any]]]:
+    hints = get_type_hints(record)
+    for field in dataclasses.fields(record):
+        yield field.name, hints[field.name], field
+
+
+DECLARED: Mapping[str, Declared] = dict(_declare())
+"""Every setting by its dotted key, except those of strategies."""
+
+
+SECTIONS = frozenset(key.split(".")[0] for key in DECLARED if "." in key)
+
+
+def check_known(key: str, *, source: str) -> None:
+    """Refuse a key that no setting has.
+
+    Raises:
+        ConfigError: it is none; the hint names the nearest.
+    """
+    if key not in DECLARED:
+        names = [*DECLARED, *SECTIONS, "strategies"]
+        raise ConfigError(source, key, "no such setting", hint=closest(key, names))
+
+
+def closest(name: str, names: list[str]) -> str:
+    """Return a hint to the name that was probably meant."""
+    found = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean {found[0]}?" if found else "`taped check-config` lists all settings"
+
+
+def from_text(key: str, text: str, *, source: str) -> Any:
+    """Return what the text of a variable stands for; text that stands for nothing is left for the check."""
+    kind = DECLARED[key].type
+    if kind is bool:
+        return _BOOLEANS.get(text.lower(), text)
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            return text
+    if kind in (tuple[str, ...], tuple[Path, ...]):
+        return [item.strip() for item in text.split(",") if item.strip()]
+    if kind == Mapping[str, str]:
+        pairs = [item.partition("=") for item in text.split(",") if item.strip()]
+        if not all(sign for _, sign, _ in pairs):
+            raise ConfigError(source, key, f"is {show(text)}, expected NAME=VALUE,NAME=VALUE")
+        return {name.strip(): value.strip() for name, _, value in pairs}
+    return text
+
+
+def check(key: str, raw: Any, *, source: str, folder: Path | None = None) -> Any:
+    """Return a setting's value in its own type; relative paths start at the folder.
+
+    Raises:
+        ConfigError: all that is wrong with it.
+    """
+    declared = DECLARED[key]
+    kind, _, rule = declared
+    if kind == Mapping[str, str]:
+        return _cash(key, raw, source=source)
+    if kind in (Path, Path | None):
+        return None if kind != Path and raw == "" else _path(key, raw, source=source, folder=folder)
+    if kind in (tuple[str, ...], tuple[Path, ...]):
+        if not isinstance(raw, (list, tuple)):
+            raise _refused(key, raw, source=source)
+        if kind == tuple[str, ...]:
+            return tuple(_scalar(key, item, str, source=source) for item in raw)
+        return tuple(_path(key, item, source=source, folder=folder) for item in raw)
+    value = _scalar(key, raw, kind, source=source)
+    low, high = rule.minimum, rule.maximum
+    outside = (low is not None and value < low) or (high is not None and value > high)
+    if outside or (rule.choices and value not in rule.choices):
+        raise _refused(key, value, source=source)
+    return value
+
+
+def _refused(key: str, raw: Any, *, source: str) -> ConfigError:
+    declared = DECLARED[key]
+    choices = [str(choice) for choice in declared.rule.choices]
+    near = difflib.get_close_matches(str(raw), choices, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else ""
+    return ConfigError(source, key, f"is {show(raw)}, expected {allowed(declared)}", hint=hint)
+
+
+def allowed(declared: Declared) -> str:
+    """Return what a setting's value may be, in words."""
+    rule = declared.rule
+    if rule.choices:
+        return " or ".join(rule.choices)
+    kind = _KINDS[declared.type]
+    low, high = (
+        None if limit is None else f"{limit:,}".removesuffix(".0").replace(",", "_")
+        for limit in (rule.minimum, rule.maximum)
+    )
+    if low and high:
+        return f"{kind} from {low} to {high}"
+    return f"{kind} from {low} up" if low else kind
+
+
+def _scalar(key: str, raw: Any, kind: Any, *, source: str) -> Any:
+    wrong = type(raw) is not kind and not (kind is float and type(raw) is int)
+    if wrong or (kind is float and not isfinite(raw)) or (kind is str and not _is_printable(raw)):
+        raise _refused(key, raw, source=source)
+    return float(raw) if kind is float else raw
+
+
+def _is_printable(text: str) -> bool:
+    return text.isprintable() and bool(text.strip())
+
+
+def _path(key: str, raw: Any, *, source: str, folder: Path | None) -> Path:
+    if not isinstance(raw, (str, Path)) or not str(raw) or "\0" in str(raw):
+        raise _refused(key, raw, source=source)
+    path = Path(raw).expanduser()
+    return path if folder is None else folder / path
+
+
+def _cash(key: str, raw: Any, *, source: str) -> Mapping[str, str]:
+    if not isinstance(raw, Mapping):
+        raise ConfigError(
+            source, key, f"is {show(raw)}, expected a table", hint='write cash = { USDT = "100000" }'
+        )
+    mistakes: list[ConfigError] = []
+    for currency, amount in raw.items():
+        with collecting(mistakes):
+            _check_amount(f"{key}.{currency}", currency, amount, source=source)
+    raise_all(mistakes)
+    return dict(raw)
+
+
+def _check_amount(place: str, currency: str, amount: Any, *, source: str) -> None:
+    if not _CURRENCY.fullmatch(currency):
+        raise ConfigError(source, place, "a currency is 2 to 16 capital letters and digits")
+    if not isinstance(amount, str):
+        raise ConfigError(source, place, f"is {show(amount)}, expected decimal text such as '100000.50'")
+    if not _is_amount(amount):
+        raise ConfigError(source, place, f"is {show(amount)}, expected a decimal from 0 up to 1e18")
+
+
+def _is_amount(text: str) -> bool:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        return False
+    return amount.is_finite() and 0 <= amount <= 10**18 and "e" not in text.lower()
+
+
+def check_strategies(table: Any, *, source: str) -> dict[str, StrategySettings]:
+    """Return the strategies of a file.
+
+    Raises:
+        ConfigError: all that is wrong with them.
+    """
+    if not isinstance(table, dict):
+        raise ConfigError(source, "strategies", f"is {show(table)}, expected tables [strategies.NAME]")
+    strategies: dict[str, StrategySettings] = {}
+    mistakes: list[ConfigError] = []
+    for name, entry in table.items():
+        with collecting(mistakes):
+            strategies[name] = _strategy(name, entry, source=source)
+    raise_all(mistakes)
+    return strategies
+
+
+def _strategy(name: str, entry: Any, *, source: str) -> StrategySettings:
+    place = f"strategies.{name}"
+    if not _NAME.fullmatch(name):
+        raise ConfigError(source, place, "a name is up to 64 letters, digits, dots, dashes and underscores")
+    if not isinstance(entry, dict):
+        raise ConfigError(source, place, f"is {show(entry)}, expected a table")
+    known = [field.name for field in dataclasses.fields(StrategySettings)]
+    mistakes = [
+        ConfigError(source, f"{place}.{key}", "no such setting", hint=closest(key, known))
+        for key in entry
+        if key not in known
+    ]
+    kind, instruments = entry.get("kind"), entry.get("instruments", [])
+    if not (isinstance(kind, str) and _NAME.fullmatch(kind)):
+        mistakes.append(
+            ConfigError(source, f"{place}.kind", f"is {show(kind)}, expected the name of a strategy")
+        )
+    if not (isinstance(instruments, list) and all(isinstance(symbol, str) for symbol in instruments)):
+        problem = f"is {show(instruments)}, expected a list of text"
+        mistakes.append(ConfigError(source, f"{place}.instruments", problem))
+    parameters = entry.get("parameters", {})
+    with collecting(mistakes):
+        _check_parameters(f"{place}.parameters", parameters, source=source)
+    raise_all(mistakes)
+    return StrategySettings(str(kind), tuple(instruments), parameters)
+
+
+def _check_parameters(place: str, parameters: Any, *, source: str) -> None:
+    if not isinstance(parameters, dict):
+        raise ConfigError(source, place, f"is {show(parameters)}, expected a table")
+    raise_all(
+        [
+            ConfigError(source, f"{place}.{key}", f"is {show(value)}, expected a number, text, true or false")
+            for key, value in parameters.items()
+            if type(value) not in _SCALARS or (isinstance(value, float) and not isfinite(value))
+        ]
+    )
+
+
+def show(value: Any) -> str:
+    """Return a value as an error quotes it."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004
