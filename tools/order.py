@@ -25,8 +25,8 @@ _COLUMNS = (
 _PATH = "/api/v1/orders"
 _DECIMAL = re.compile(r"[0-9]{1,19}(\.[0-9]{1,18})?", re.ASCII)
 _HINTS = {
-    "CASH": "the setting account.cash gives a new account its cash, such as TAPED_ACCOUNT__CASH=USDT=100000;"
-    " `taped status` shows what there is",
+    "CASH": "order less; an account without any cash gets some by the setting account.cash, such as"
+    " TAPED_ACCOUNT__CASH=USDT=100000, when the daemon starts; `taped status` shows what there is",
     "HALTED": "trading is halted, `taped status` says why",
 }
 """What to do about a denial, by the rule that denied."""

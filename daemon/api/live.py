@@ -203,12 +203,21 @@ class Live:
             **self._progress(),
             **{name: read() for name, read in self._parts().items()},
             "prices": [reads.price(row) for row in rows.values()],
-            "orders": reads.orders(is_open=None, instrument_id=None, before=None, limit=SNAPSHOT_ORDERS)[
-                ::-1
-            ],
+            "orders": self._latest_orders(),
             "fills": reads.fills(SNAPSHOT_FILLS),
         }
         return _encode(snapshot).decode()
+
+    def _latest_orders(self) -> list[dict[str, Any]]:
+        """Return the latest orders and the latest of those that work, however old, oldest first."""
+        found = {
+            order["order_id"]: order
+            for is_open in (None, True)
+            for order in self._reads.orders(
+                is_open=is_open, instrument_id=None, before=None, limit=SNAPSHOT_ORDERS
+            )
+        }
+        return [order for _, order in sorted(found.items())]
 
     async def connect(self, request: web.Request) -> web.WebSocketResponse:
         """Serve one client until it leaves or is dropped."""

@@ -18,6 +18,7 @@ from daemon.trading.core import Core
 from daemon.venue.paper import PaperVenue
 from schemas.events import (
     AssetClass,
+    CancelRequested,
     InstrumentDefined,
     OperatorCommand,
     OrderRequested,
@@ -68,6 +69,19 @@ class Served:
         self.url = url
         self.runner = runner
 
+    async def order(self, *, quantity: int = 50_000, price: int | None = None) -> int:
+        """Place a purchase at the market, or at a limit; return its id."""
+        request = OrderRequested(
+            ts_ns=START,
+            instrument_id=1,
+            side=Side.BUY,
+            order_type=OrderType.MARKET if price is None else OrderType.LIMIT,
+            quantity=quantity,
+            price=price,
+            source="operator:t",
+        )
+        return (await self.engine.execute([request])).first_seq
+
 
 @pytest.fixture
 async def served(tmp_path: Path):
@@ -78,7 +92,7 @@ async def served(tmp_path: Path):
     projector.start()
     engine = Engine(Core(writer.journal_id), writer, PaperVenue(maker_fee_ppm=100, taker_fee_ppm=200))
     engine.subscribe(lambda batch: projector.offer(batch.first_seq, batch.events))
-    cash = {"currency": "USDT", "amount": "1000000"}
+    cash = {"currency": "USDT", "amount": "9000000"}
     deposit = OperatorCommand(ts_ns=START, who="t", role="admin", command="account.deposit", arguments=cash)
     await engine.execute([instrument(1, "BTC-USDT"), instrument(2, "<b>ETH</b>"), deposit])
     for step in range(40):
@@ -124,15 +138,7 @@ async def test_prices_and_seq_move_on_the_page_and_nothing_is_asked_of_others(pa
 async def test_an_order_its_fill_and_the_position_appear_without_reloading(page, served) -> None:
     await page.open(f"{served.url}/")
     await page.until(LAST)
-    order = OrderRequested(
-        ts_ns=START,
-        instrument_id=1,
-        side=Side.BUY,
-        order_type=OrderType.MARKET,
-        quantity=50_000,
-        source="operator:t",
-    )
-    await served.engine.execute([order])
+    await served.order()
     assert "filled" in await page.until("document.querySelector('#orders tr')?.innerText")
     assert "0.5" in await page.until("document.querySelector('#fills tr')?.innerText")
     assert "long" in await page.until("document.querySelector('#positions tr')?.innerText")
@@ -166,6 +172,81 @@ async def test_a_lost_daemon_is_told_in_words_and_found_again(page, served) -> N
     )
     assert "What is shown may be old" in notice
     assert await page.run("document.getElementById('connection').innerText") == "No connection"
+
+
+async def test_without_a_connection_nothing_looks_current_and_no_bars_are_asked_for(page, served) -> None:
+    await page.open(f"{served.url}/")
+    await page.until(LAST)
+    pill = "document.getElementById('trading')"
+    green = await page.run(f"getComputedStyle({pill}.querySelector('.dot')).backgroundColor")
+    await page.until(f"{pill}.innerText === 'Trading active'")
+    await served.runner.cleanup()
+    await page.until("document.getElementById('connection').innerText === 'No connection'")
+    assert await page.run(f"{pill}.innerText") == "Trading: not known"
+    assert await page.run(f"getComputedStyle({pill}.querySelector('.dot')).backgroundColor") != green
+    await page.until("Number(getComputedStyle(document.querySelector('main')).opacity) < 0.7")
+    page.requested.clear()
+    await asyncio.sleep(2.5)
+    assert [url for url in page.requested if "/api/" in url] == []
+
+
+async def test_working_orders_stand_on_top_of_newer_ones_that_are_over(page, served) -> None:
+    await page.open(f"{served.url}/")
+    await page.until(LAST)
+    first = await served.order(price=5_000_000)
+    await served.order()
+    second = await served.order(price=5_100_000)
+    newest = await served.order()
+    ids = (
+        "[...document.querySelectorAll('#orders tr')].map((row) => row.children[1].innerText.split('\\n')[0])"
+    )
+    await page.until(f"{ids}.length === 4 && {ids}[0] === '#{second}'")
+    assert (await page.run(ids))[:3] == [f"#{second}", f"#{first}", f"#{newest}"]
+    assert await page.run("document.querySelectorAll('#orders tr.works').length") == 2
+    cancel = CancelRequested(ts_ns=START, order_id=second, source="operator:t")
+    await served.engine.execute([cancel])
+    await page.until(f"{ids}[0] === '#{first}' && {ids}[1] === '#{newest}'")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "tone"),
+    [
+        ("0.001", "0.00", ""),
+        ("-0.009", "0.00", ""),
+        ("-0.01", "−0.01", "down"),  # noqa: RUF001  # the minus sign that the page shows
+        ("0.01", "+0.01", "up"),
+        ("1234567.899", "+1,234,567.89", "up"),
+        ("0", "0.00", ""),
+    ],
+)
+async def test_sign_and_colour_of_money_are_those_of_the_shown_text(page, served, text, shown, tone) -> None:
+    await page.open(f"{served.url}/")
+    asked = f"import('/static/format.js').then((it) => [it.gain('{text}'), it.tone('{text}')])"
+    assert await page.run(asked) == [shown, tone]
+
+
+async def test_it_is_written_on_the_page_since_when_prices_changed(page, served) -> None:
+    await page.open(f"{served.url}/", width=390)
+    header = "document.querySelector('.prices header').innerText"
+    assert "since this page was opened" in await page.run(header)
+
+
+async def test_long_rows_fit_a_phone_and_keep_off_the_edge_of_their_card(page, served) -> None:
+    await page.open(f"{served.url}/", width=390, height=844)
+    await page.until(LAST)
+    await served.order(quantity=12_345_678)
+    await served.order(quantity=12_345, price=5_000_000)
+    await served.order(quantity=999_999_999, price=5_000_000)
+    await page.until("document.querySelectorAll('#orders tr').length === 3")
+    await page.until("document.querySelectorAll('#fills tr').length >= 1")
+    for name in ("orders", "fills"):
+        scroll = f"document.querySelector('.{name} .scroll')"
+        assert await page.run(f"{scroll}.scrollWidth - {scroll}.clientWidth") == 0, name
+        gap = f"""[...document.querySelectorAll('#{name} tr')].map((row) => {{
+            const shown = [...row.children].filter((cell) => cell.offsetWidth).at(-1);
+            return parseFloat(getComputedStyle(shown).paddingRight);
+        }})"""
+        assert min(await page.run(gap)) >= 12, name
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (360, "light"), (768, "dark"), (1280, "light")])

@@ -17,6 +17,7 @@ export class Chart {
     this.painter = null;
     this.request = 0;
     this.shown = "";
+    this.paused = false;
   }
 
   async start() {
@@ -37,8 +38,15 @@ export class Chart {
     this.refresh();
   }
 
+  /** While nobody answers nothing is asked; the bars stay as they are. */
+  pause(paused) {
+    if (paused === this.paused) return;
+    this.paused = paused;
+    this.refresh();
+  }
+
   async refresh() {
-    if (!this.painter || !this.instrument || document.hidden) return;
+    if (this.paused || !this.painter || !this.instrument || document.hidden) return;
     const request = ++this.request;
     const { instrument } = this;
     let found = await this.load(instrument, this.interval === "auto" ? "1min" : this.interval);

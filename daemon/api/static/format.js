@@ -30,17 +30,14 @@ export function money(text, decimals = 2) {
 /** The same with a plus sign for gains. */
 export function gain(text, decimals = 2) {
   const shown = money(text, decimals);
-  return sign(text) > 0 ? "+" + shown : shown;
+  return tone(text, decimals) === "up" ? "+" + shown : shown;
 }
 
-/** -1, 0 or 1 of decimal text. */
-export function sign(text) {
-  const value = Number(text ?? 0);
-  return value > 0 ? 1 : value < 0 ? -1 : 0;
-}
-
-export function tone(text) {
-  return sign(text) > 0 ? "up" : sign(text) < 0 ? "down" : "";
+/** The colour of money as it is shown: what is cut to zero has none. */
+export function tone(text, decimals = 2) {
+  const shown = money(text, decimals);
+  if (!/[1-9]/.test(shown)) return "";
+  return shown.startsWith("−") ? "down" : "up";
 }
 
 /** Time of day, UTC, of integer nanoseconds. */

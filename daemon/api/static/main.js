@@ -83,7 +83,7 @@ function takeTrading(trading) {
   const name = trading.state;
   byId("trading").dataset.state = name;
   byId("trading").title = trading.reason ?? "";
-  const words = { active: "Trading active", reducing: "Only reducing", halted: "Trading halted" };
+  const words = { active: "Trading active", reducing: "Only reducing", halted: "Trading halted", unknown: "Trading: not known" };
   byId("trading-text").textContent = words[name] ?? `Trading ${name}`;
   state.halt = name === "halted" ? trading.reason || "no reason was given" : "";
 }
@@ -117,6 +117,10 @@ function connectionChanged(name, text, retryAt) {
   Object.assign(state, { connection: name, reason: text, retryAt });
   byId("connection").dataset.state = name;
   byId("connection-text").textContent = name === "lost" ? "No connection" : text;
+  document.body.dataset.connection = name;
+  chart.pause(name === "lost");
+  // The next snapshot tells it anew.
+  if (name === "lost") takeTrading({ state: "unknown" });
   tellTrouble();
 }
 

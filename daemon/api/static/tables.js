@@ -53,6 +53,16 @@ class Rows {
     for (const key of [...this.rows.keys()]) this.remove(key);
   }
 
+  /** Puts the rows in the order of their keys; rows that stand right are not touched. */
+  arrange(compare) {
+    let place = this.body.firstElementChild;
+    for (const key of [...this.rows.keys()].sort(compare)) {
+      const { element } = this.rows.get(key);
+      if (element === place) place = place.nextElementSibling;
+      else this.body.insertBefore(element, place);
+    }
+  }
+
   /** Drops the rows at the bottom beyond `limit`. */
   trim(limit) {
     while (this.rows.size > limit) {
@@ -103,9 +113,10 @@ export class PriceTable {
     setText(row.bid, number(price.bid, instrument.decimals));
     setText(row.ask, number(price.ask, instrument.decimals));
     row.start ??= value;
-    const change = row.start ? ((value - row.start) / row.start) * 100 : 0;
-    setText(row.change, `${change > 0 ? "▲" : change < 0 ? "▼" : ""} ${Math.abs(change).toFixed(2)} %`);
-    setClass(row.change, `small ${change > 0 ? "up" : change < 0 ? "down" : ""}`);
+    const change = (row.start ? ((value - row.start) / row.start) * 100 : 0).toFixed(2);
+    const direction = tone(change);
+    setText(row.change, `${{ up: "▲ ", down: "▼ " }[direction] ?? ""}${change.replace("-", "")} %`);
+    setClass(row.change, `small ${direction}`);
   }
 
   build(instrument) {
@@ -120,7 +131,6 @@ export class PriceTable {
     const canvas = make("canvas");
     canvas.setAttribute("aria-hidden", "true");
     trend.cell.replaceChildren(canvas);
-    last.small.title = "since this page was opened";
     quote.small.className = "small";
     return { element, last: last.main, change: last.small, bid: quote.main, ask: quote.small, spark: new Spark(canvas) };
   }
@@ -207,9 +217,11 @@ export class OrderTable {
     this.count = document.getElementById("orders-count");
   }
 
-  /** Takes orders oldest first; the newest stands on top. */
+  /** Takes orders oldest first; working ones stand on top, then the newest. */
   update(orders, instruments) {
     for (const order of orders) this.paint(order, instruments.get(order.instrument_id));
+    const works = (key) => WORKING.has(this.states.get(key));
+    this.rows.arrange((one, other) => works(other) - works(one) || other - one);
     this.rows.trim(this.limit);
     for (const key of this.states.keys()) if (!this.rows.rows.has(key)) this.states.delete(key);
     const working = [...this.states.values()].filter((state) => WORKING.has(state)).length;
@@ -222,15 +234,19 @@ export class OrderTable {
   }
 
   paint(order, instrument) {
-    const build = () => cells(["", "no-phone", "", "", "number", "number no-phone", ""]);
-    const { parts } = this.rows.row(order.order_id, build, { first: true });
+    const build = () => cells(["no-phone", "no-phone", "", "", "number", "number no-phone", ""]);
+    const { element, parts } = this.rows.row(order.order_id, build, { first: true });
     this.states.set(order.order_id, order.status);
+    setClass(element, WORKING.has(order.status) ? "works" : "");
     const decimals = instrument?.decimals ?? 0;
     setText(parts[0].main, clock(order.created_ns));
     setClass(parts[0].main, "soft");
     setText(parts[1].main, `#${order.order_id}`);
     setText(parts[1].small, order.strategy_id ?? order.client_id ?? "");
-    setText(parts[2].main, order.symbol);
+    setText(parts[2].main, order.symbol ?? `#${order.instrument_id}`);
+    // A phone has no room for a column of times.
+    setText(parts[2].small, clock(order.created_ns));
+    setClass(parts[2].small, "small phone");
     setText(parts[3].main, sideText(order.side));
     setClass(parts[3].main, order.side === "buy" ? "up" : "down");
     setText(parts[3].small, order.type.replaceAll("_", " "));

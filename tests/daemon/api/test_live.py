@@ -40,6 +40,19 @@ async def test_the_first_message_is_a_snapshot_of_everything(rig, limit_order) -
     assert [each["symbol"] for each in snapshot["instruments"]] == ["BTC-USDT"]
 
 
+async def test_a_snapshot_holds_working_orders_that_are_older_than_the_latest(
+    rig, limit_order, monkeypatch
+) -> None:
+    monkeypatch.setattr("daemon.api.live.SNAPSHOT_ORDERS", 3)
+    _, working = await rig.post(limit_order)
+    market = {"instrument": 1, "side": "buy", "type": "market", "quantity": "0.00001"}
+    latest = [(await rig.post(market))[1]["order_id"] for _ in range(5)][-3:]
+    await rig.settle()
+    async with rig.session.ws_connect(f"{rig.url}/ws") as socket:
+        snapshot = await socket.receive_json()
+    assert [each["order_id"] for each in snapshot["orders"]] == [working["order_id"], *latest]
+
+
 async def test_a_fill_is_told_with_its_order_position_and_account(rig) -> None:
     async with rig.session.ws_connect(f"{rig.url}/ws") as socket:
         await socket.receive_json()
