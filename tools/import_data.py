@@ -194,7 +194,7 @@ class Importer:
             sha256 = _sha256(path)
             if not again and sha256 in self._history.finished:
                 raise ImportRefusedError(
-                    f"{path}: its content was imported before, up to seq {self._history.finished[sha256]}",
+                    f"{path}: its content was imported before, up to seq {self._history.finished[sha256]:,}",
                     hint="give --again to import it once more",
                 )
             if not again and sha256 in (other for _, other in contents):

@@ -43,8 +43,9 @@ class Report:
         if self.first_seq is None:
             self.first_seq = first_seq
         self.last_seq = first_seq + len(events) - 1
-        self.events.update(type(event).__name__ for event in events if isinstance(event, MARKET_EVENTS))
-        self.marks += sum(isinstance(event, OperatorCommand) for event in events)
+        counts = Counter(map(type, events))
+        self.events.update({kind.__name__: counts[kind] for kind in MARKET_EVENTS if kind in counts})
+        self.marks += counts[OperatorCommand]
 
     def finished(self, file: TickFile, sha256: str, *, resumed: int, recorded: bool) -> None:
         """Take note of a file's end."""

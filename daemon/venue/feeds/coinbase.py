@@ -2,7 +2,8 @@
 
 Format: https://docs.cdp.coinbase.com/advanced-trade/docs/ws-channels. `market_trades` updates and
 `ticker` become events; snapshots of older trades, books, candles, heartbeats and subscription
-answers are counted as skipped. A jump of `sequence_num` is a `FeedGap`.
+answers are counted as skipped. A jump of `sequence_num` is a `FeedGap`. A message holds many trades:
+a damaged one does not take the others with it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 from daemon.venue.feeds.clock_text import IsoTimes
 from daemon.venue.feeds.instruments import VENUE_DEFAULTS, InstrumentDefaults, InstrumentRegistry
 from daemon.venue.feeds.parsing import ABSENT, Listing, Listings, RejectedError, Tally, check_clocks
+from schemas.errors import TapedError
 from schemas.events import Event, FeedGap, Quote, Side, Trade
 
 VENUE = "coinbase"
@@ -79,7 +81,11 @@ class CoinbaseParser:
         self._last_ns = 0
 
     def parse(self, message: bytes | str, received_ns: int, out: list[Event]) -> None:
-        """See `MessageParser.parse`."""
+        """See `MessageParser.parse`; of a message with some damaged trades the others are appended.
+
+        Raises:
+            RejectedError: the message, or some of its trades, are damaged.
+        """
         found = _decode(message)
         if found.channel is None or found.events is ABSENT or found.timestamp is None:
             if found.type is None:
@@ -89,14 +95,17 @@ class CoinbaseParser:
         ts_ns = self._times.parse(found.timestamp)
         check_clocks(received_ns, ts_ns)
         ticks: list[Event] = []
+        damage = ""
         if found.channel == "market_trades":
-            self._trades(found.events, received_ns, ticks)
+            damage = self._trades(found.events, received_ns, ticks)
         elif found.channel in ("ticker", "ticker_batch"):
             self._tickers(found.events, ts_ns, received_ns, ticks)
         else:
             self._tally.skip(found.channel)
         self._follow(found.sequence_num, ts_ns, out)
         out += ticks
+        if damage:
+            raise RejectedError(damage)
 
     def _follow(self, number: int | None, ts_ns: int, out: list[Event]) -> None:
         # Numbers count per connection and start at 0; a lower one is a new connection.
@@ -116,14 +125,25 @@ class CoinbaseParser:
             )
         )
 
-    def _trades(self, events: msgspec.Raw, received_ns: int, out: list[Event]) -> None:
+    def _trades(self, events: msgspec.Raw, received_ns: int, out: list[Event]) -> str:
+        """Append the good trades; return what is wrong with the others, empty when there are none.
+
+        Raises:
+            RejectedError: none is good.
+        """
         accepted: list[tuple[Listing, int, _TradeRow, int, int, int]] = []
+        reasons: list[str] = []
         last_ids: dict[str, int] = {}
         decoded = _decode_trades(events)
-        for event in decoded:
-            if event.type == "update":
-                # A message lists its newest trade first; the tape wants the oldest first.
-                accepted += [self._checked(row, received_ns, last_ids) for row in reversed(event.trades)]
+        # A message lists its newest trade first; the tape wants the oldest first.
+        rows = [row for event in decoded if event.type == "update" for row in reversed(event.trades)]
+        for row in rows:
+            try:
+                accepted.append(self._checked(row, received_ns, last_ids))
+            except TapedError as error:
+                reasons.append(error.message)
+        if reasons and not accepted:
+            raise RejectedError(reasons[0])
         for event in decoded:
             if event.type == "snapshot":
                 self._tally.skip("market_trades snapshot")
@@ -142,6 +162,7 @@ class CoinbaseParser:
                     trade_id=trade_id,
                 )
             )
+        return f"{len(reasons)} of {len(rows)} trades, the first: {reasons[0]}" if reasons else ""
 
     def _checked(
         self, row: _TradeRow, received_ns: int, last_ids: dict[str, int]
@@ -155,12 +176,12 @@ class CoinbaseParser:
         if before is not None and trade_id <= before:
             raise RejectedError(f"trade id {trade_id} is not above {before} of the same message")
         listing.check_order(trade_id)
-        last_ids[row.product_id] = trade_id
         price, quantity = listing.prices[row.price], listing.quantities[row.size]
         if price <= 0 or quantity <= 0:
             raise RejectedError(f"price {row.price} and quantity {row.size} of a trade must be above zero")
         ts_ns = self._times.parse(row.time)
         check_clocks(received_ns, ts_ns)
+        last_ids[row.product_id] = trade_id
         return listing, trade_id, row, price, quantity, ts_ns
 
     def _tickers(self, events: msgspec.Raw, ts_ns: int, received_ns: int, out: list[Event]) -> None:

@@ -126,7 +126,9 @@ class FileFeed:
         symbol, wanted = self._registry.symbol, self._symbols
         for events in file.batches():
             for event in events:
-                if not wanted or symbol(_instrument(event)) in wanted:
+                instrument_id = _instrument(event)
+                # What is of no instrument, such as a gap of a whole connection, concerns all of them.
+                if not wanted or instrument_id is None or symbol(instrument_id) in wanted:
                     yield event
 
 
@@ -134,9 +136,8 @@ def _arrival(event: Event) -> int:
     return event.received_ns if isinstance(event, Trade | Quote) else event.ts_ns
 
 
-def _instrument(event: Event) -> int:
+def _instrument(event: Event) -> int | None:
     assert isinstance(event, Trade | Quote | FeedGap | InstrumentDefined)
-    assert event.instrument_id is not None
     return event.instrument_id
 
 

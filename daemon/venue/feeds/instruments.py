@@ -163,5 +163,6 @@ def currencies(symbol: str, asset_class: AssetClass) -> tuple[str, str]:
         if symbol.endswith(quote) and symbol != quote:
             return symbol[: -len(quote)], quote
     raise InstrumentError(
-        f"{symbol} does not show its currencies; name base and quote (import: --base-currency, --quote-currency)"
+        f"{symbol} does not show its currencies; name base and quote"
+        " (import: --base-currency, --quote-currency)"
     )

@@ -82,7 +82,7 @@ class MessageParser(Protocol):
         """Append the events of one message to `out`, or count it as skipped.
 
         Raises:
-            RejectedError: the message is damaged; nothing of it was appended.
+            RejectedError: the message is damaged; nothing of what is damaged was appended.
         """
         ...
 

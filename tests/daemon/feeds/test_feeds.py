@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ from daemon.venue.feeds.simulated import (
     chosen_instruments,
 )
 from schemas.codec import CODEC
-from schemas.events import InstrumentDefined, Quote, Trade
+from schemas.events import FeedGap, InstrumentDefined, Quote, Trade
 
 SECOND = 10**9
 START = 1_723_161_254 * SECOND
@@ -204,3 +205,12 @@ def test_settings_choose_the_feed(tmp_path):
     assert make_feed(FeedSettings(kind="none"), []) is None
     assert make_feed(FeedSettings(kind="simulated", instruments=("BTC-USDT",)), []).name == "simulated"
     assert make_feed(FeedSettings(kind="file", paths=(tmp_path,)), []).name == "file"
+
+
+async def test_a_gap_of_a_whole_connection_is_played_whatever_symbols_are_wanted(tmp_path):
+    message = '{"channel":"heartbeats","timestamp":"2024-08-08T23:54:14Z","sequence_num":%d,"events":[]}'
+    path = tmp_path / "session.jsonl"
+    rows = [json.dumps({"t": "recv", "ts": 1723161254.5, "data": message % number}) for number in (1, 5)]
+    path.write_text("\n".join(['{"t":"header","url":"wss://coinbase.com"}', *rows, ""]))
+    batches, _ = await collect(FileFeed([path], speed=0, symbols=frozenset({"BTC-USD"})), until=10**9)
+    assert [type(event) for batch in batches for event in batch] == [FeedGap]

@@ -13,7 +13,7 @@ from daemon.venue.feeds.binance import USDM, BinanceParser
 from daemon.venue.feeds.coinbase import CoinbaseParser
 from daemon.venue.feeds.instruments import InstrumentRegistry
 from daemon.venue.feeds.kraken import KrakenParser
-from daemon.venue.feeds.parsing import PARSE_ERRORS, Tally, reason_of
+from daemon.venue.feeds.parsing import PARSE_ERRORS, RejectedError, Tally, reason_of
 from schemas.codec import CODEC
 from schemas.events import FeedGap, InstrumentDefined, Quote, Side, Trade
 
@@ -263,21 +263,40 @@ def test_coinbase_trades_come_out_oldest_first_with_the_takers_side():
     assert first.ts_ns == 1_723_161_254_050_000_000
 
 
-def test_a_coinbase_message_with_one_bad_trade_gives_nothing():
+def part(parser, message):
+    """Return the events of a message that is damaged in part, and what is said of the damage."""
+    out = []
+    with pytest.raises(RejectedError) as caught:
+        parser.parse(message, RECEIVED, out)
+    return out, caught.value.message
+
+
+def test_a_bad_trade_does_not_take_the_others_of_its_coinbase_message_with_it():
+    rows = [coinbase_trade(7), coinbase_trade(6, "0"), coinbase_trade(5)]
+    message = coinbase("market_trades", [{"type": "update", "trades": rows}], 3)
     parser = new(CoinbaseParser)
-    message = coinbase(
-        "market_trades", [{"type": "update", "trades": [coinbase_trade(6, "0"), coinbase_trade(5)]}]
-    )
-    assert "above zero" in rejection(parser, message)
+    (definition, *trades), reason = part(parser, message)
+    assert isinstance(definition, InstrumentDefined)
+    assert [trade.trade_id for trade in trades] == [5, 7]
+    assert reason.startswith("1 of 3 trades, the first: price 0 ")
+    assert parsed(parser, coinbase("heartbeats", [], 4)) == []
+
+
+def test_a_coinbase_message_with_bad_trades_only_gives_nothing():
+    parser = new(CoinbaseParser)
+    bad = coinbase("market_trades", [{"type": "update", "trades": [coinbase_trade(6, "0")]}])
+    assert "above zero" in rejection(parser, bad)
     again = coinbase("market_trades", [{"type": "update", "trades": [coinbase_trade(5)]}])
     assert [type(event) for event in parsed(parser, again)] == [InstrumentDefined, Trade]
 
 
-def test_a_coinbase_trade_twice_in_one_message_is_rejected():
+def test_a_coinbase_trade_twice_in_one_message_is_taken_once():
     message = coinbase(
         "market_trades", [{"type": "update", "trades": [coinbase_trade(5), coinbase_trade(5)]}]
     )
-    assert "not above 5 of the same message" in rejection(new(CoinbaseParser), message)
+    events, reason = part(new(CoinbaseParser), message)
+    assert [type(event) for event in events] == [InstrumentDefined, Trade]
+    assert "not above 5 of the same message" in reason
 
 
 def test_missing_coinbase_messages_become_a_gap():
