@@ -168,7 +168,8 @@ def _cause(error: Exception) -> str:
 
 
 def _find_token(arguments: argparse.Namespace, *, needed: bool) -> str | None:
-    named = arguments.token_file or os.environ.get("TAPED_TOKEN_FILE")
+    # What was typed counts before what the environment holds.
+    named = arguments.token_file or (None if arguments.data else os.environ.get("TAPED_TOKEN_FILE"))
     data = arguments.data or os.environ.get("TAPED_DATA") or DEFAULT_DATA
     path = Path(named) if named else Path(data) / "admin.token"
     try:

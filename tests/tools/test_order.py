@@ -100,6 +100,13 @@ def test_the_token_file_may_be_named_in_the_environment(daemon, capsys, monkeypa
     assert run(capsys, *LIMIT, "--price", "50000")[0] == 0
 
 
+def test_a_data_folder_that_was_typed_counts_before_the_environments_token(
+    daemon, capsys, monkeypatch, tmp_path
+) -> None:
+    monkeypatch.setenv("TAPED_TOKEN_FILE", str(tmp_path / "of another daemon"))
+    assert run(capsys, *LIMIT, "--price", "50000", *daemon.flags)[0] == 0
+
+
 @pytest.mark.parametrize(
     "words",
     [
