@@ -169,7 +169,13 @@ class Engine:
         first_seq = self._commit.submit(events, urgent=urgent)
         if effects:
             self._effects.append((first_seq + len(events) - 1, effects))
-        return Batch(first_seq, list(events), 0)
+        batch = Batch(first_seq, list(events), 0)
+        # The paper venue meets a tick at once, though it may linger: its orders came only when durable,
+        # and its reports stand behind the tick in the journal.
+        reports = self._venue.on_market(events, first_seq)
+        if reports:
+            self._submit(reports, urgent=True)
+        return batch
 
     def _tell_loop(self, batch: Batch) -> None:
         self._call_loop(self._on_durable, batch)
@@ -189,11 +195,10 @@ class Engine:
         while self._effects and self._effects[0][0] <= durable_seq:
             _, effects = self._effects.popleft()
             reports += self._venue.send(effects, self.core, time.time_ns())
-        reports += self._venue.on_market(batch.events, batch.first_seq)
         for subscriber in self._subscribers:
             subscriber(batch)
         if reports and self.failed is None and not self.stopping:
-            self._submit(reports, urgent=False)
+            self._submit(reports, urgent=True)
 
     def _fail(self, reason: str) -> None:
         self.failed = reason

@@ -23,6 +23,10 @@ log = logging.getLogger(__name__)
 
 MARK_AFTER_S = 1.0
 
+PAGE_EVENTS = 80
+"""About so many ticks fill a page. Fewer cost the disk as much, so they wait longer for company:
+10 ticks/s with 20 ms alone write 7 GB a day, zero filling included, and 1.2 GB with 0.6 s."""
+
 
 class CommitThread:
     """Owns a `JournalWriter` and calls it from its own thread.
@@ -32,6 +36,7 @@ class CommitThread:
         on_durable: called on the commit thread with each batch that became durable.
         on_failure: called on the commit thread, once, with the reason the journal stopped.
         linger_s: how long ticks alone may wait for company.
+        quiet_linger_s: how long they may wait while they do not fill a page of the disk.
         max_frame_events: events that end the linger early.
 
     Attributes:
@@ -48,12 +53,14 @@ class CommitThread:
         on_durable: Callable[[Batch], None],
         on_failure: Callable[[str], None],
         linger_s: float = 0.02,
+        quiet_linger_s: float = 0.6,
         max_frame_events: int = 4096,
     ) -> None:
         self._writer = writer
         self._on_durable = on_durable
         self._on_failure = on_failure
         self._linger_s = linger_s
+        self._quiet_linger_s = max(linger_s, quiet_linger_s)
         self._max_frame_events = min(max_frame_events, MAX_EVENTS)
         self.next_seq = writer.next_seq
         self.durable_seq = writer.next_seq - 1
@@ -106,7 +113,10 @@ class CommitThread:
             elif urgent and not self._urgent:
                 self._urgent = True
                 self._condition.notify()
-            elif waiting + count >= self._max_frame_events > waiting:
+            elif (
+                waiting < PAGE_EVENTS <= waiting + count
+                or waiting < self._max_frame_events <= waiting + count
+            ):
                 self._condition.notify()
         return first_seq
 
@@ -176,9 +186,9 @@ class CommitThread:
         return taken
 
     def _linger(self) -> None:
-        deadline = self._first_submitted + self._linger_s
         while not (self._urgent or self._closing or self._waiting >= self._max_frame_events):
-            left = deadline - time.monotonic()
+            linger_s = self._linger_s if self._waiting >= PAGE_EVENTS else self._quiet_linger_s
+            left = self._first_submitted + linger_s - time.monotonic()
             if left <= 0:
                 return
             self._condition.wait(left)

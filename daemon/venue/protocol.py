@@ -22,7 +22,7 @@ class Venue(Protocol):
         """
 
     def on_market(self, events: Sequence[AnyEvent], first_seq: int | None = None) -> list[Event]:
-        """See durable events; return the reports they cause.
+        """See numbered events; return the reports they cause.
 
         Args:
             events: all events in order, of which the venue picks what it needs.

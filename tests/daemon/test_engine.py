@@ -38,12 +38,12 @@ class Gate(Disk):
     """A disk whose syncs wait until they are let through, or fail."""
 
     def __init__(self):
-        self.open = threading.Event()
-        self.open.set()
+        self.gate = threading.Event()
+        self.gate.set()
         self.broken = False
 
     def sync(self, fd):
-        self.open.wait(10)
+        self.gate.wait(10)
         if self.broken:
             raise OSError(5, "Input/output error")
         super().sync(fd)
@@ -144,12 +144,12 @@ async def test_no_order_reaches_the_venue_before_its_submission_is_durable(tmp_p
     gate = Gate()
     async with running(tmp_path, gate) as engine:
         await engine.execute(MARKET)
-        gate.open.clear()
+        gate.gate.clear()
         task = asyncio.create_task(engine.execute([order()]))
         await asyncio.sleep(0.1)
         assert engine._venue.sent == []
         assert not task.done()
-        gate.open.set()
+        gate.gate.set()
         await task
         await until(lambda: OrderSubmitted in engine._venue.sent)
 
@@ -179,11 +179,11 @@ async def test_a_failed_sync_fails_every_waiter_and_takes_nothing_more(tmp_path)
     gate = Gate()
     async with running(tmp_path, gate) as engine:
         await engine.execute(MARKET)
-        gate.open.clear()
+        gate.gate.clear()
         tasks = [asyncio.create_task(engine.execute([order(n)])) for n in range(3)]
         await asyncio.sleep(0.05)
         gate.broken = True
-        gate.open.set()
+        gate.gate.set()
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(result, JournalPoisonedError) for result in results)
         assert "Input/output error" in await asyncio.wait_for(engine.failure, 5)
@@ -197,12 +197,12 @@ async def test_a_feed_waits_while_too_much_waits_for_the_disk(tmp_path, monkeypa
     gate = Gate()
     async with running(tmp_path, gate) as engine:
         await engine.execute(MARKET)
-        gate.open.clear()
+        gate.gate.clear()
         await engine.publish([MARKET[-1]] * 90)
         task = asyncio.create_task(engine.publish([MARKET[-1]] * 90))
         await asyncio.sleep(0.05)
         assert not task.done()
-        gate.open.set()
+        gate.gate.set()
         await asyncio.wait_for(task, 5)
 
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from daemon.journal.commit import CommitThread
+from daemon.journal.commit import PAGE_EVENTS, CommitThread
 from daemon.journal.disk import Disk
 from daemon.journal.reader import JournalReader
 from tests.daemon.journal.conftest import open_small, read_prices, trades
@@ -62,13 +62,38 @@ def test_an_urgent_event_does_not_linger_and_takes_the_ticks_along(folder):
 
 def test_ticks_alone_share_a_frame_within_the_linger(folder):
     heard = Heard()
-    commit = start(folder, heard, linger_s=0.3)
+    commit = start(folder, heard, linger_s=0.3, quiet_linger_s=0.3)
     for n in range(1, 6):
         commit.submit(trades(n, 1), urgent=False)
         time.sleep(0.01)
     assert heard.event.wait(5)
     commit.close()
     assert len(heard.batches) == 1
+
+
+def test_ticks_of_a_quiet_market_wait_longer_than_those_that_fill_a_page(folder):
+    heard = Heard()
+    commit = start(folder, heard, linger_s=0.01, quiet_linger_s=30.0)
+    commit.submit(trades(1, 5), urgent=False)
+    assert not heard.event.wait(0.3)
+    commit.submit(trades(6, PAGE_EVENTS), urgent=False)
+    assert heard.event.wait(5)
+    assert [len(batch.events) for batch in heard.batches] == [PAGE_EVENTS + 5]
+    commit.close()
+
+
+def test_a_quiet_market_writes_at_most_a_gigabyte_and_a_half_a_day(folder):
+    """Ten ticks a second; every page is written twice, once as zeros."""
+    heard = Heard()
+    commit = start(folder, heard)
+    started = time.monotonic()
+    for n in range(1, 41):
+        commit.submit(trades(n, 1), urgent=False)
+        time.sleep(max(0, started + n / 10 - time.monotonic()))
+    seconds = time.monotonic() - started
+    written = commit.bytes_written
+    commit.close()
+    assert 2 * written / seconds * 86_400 <= 1.5e9
 
 
 def test_a_full_frame_does_not_wait_for_the_linger(folder):
