@@ -41,6 +41,14 @@ class Disk:
         """Make data and metadata (length) durable."""
         os.fsync(fd)
 
+    def forget(self, fd: int) -> None:
+        """Drop what memory holds of the file, so that the next read comes from the device.
+
+        A failed sync leaves pages in memory that look written and never will be (Linux marks them
+        clean); reading those after a restart would promise what the device does not hold.
+        """
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
     def fill(self, fd: int, length: int) -> None:
         """Take `length` bytes of disk with real zeros and make them durable.
 

@@ -77,6 +77,7 @@ def recover(directory: Path, disk: Disk, *, watermark: int = 0) -> Recovered | N
             raise JournalCorruptError(f"{directory}: empty, but events up to seq {watermark} were projected")
         _remove_unfinished(directory, disk)
         return None
+    _settle(segments[-1], disk)
     try:
         state = _check_chain(segments)
     except NewerFormatError:
@@ -90,6 +91,19 @@ def recover(directory: Path, disk: Disk, *, watermark: int = 0) -> Recovered | N
         )
     _remove_unfinished(directory, disk)
     return state
+
+
+def _settle(last: SegmentName, disk: Disk) -> None:
+    """Make durable what a killed writer left in memory of the last segment, then read it from the device.
+
+    Every earlier segment was whole and synced before its successor got its name.
+    """
+    fd = disk.open(last.path)
+    try:
+        disk.sync_file(fd)
+        disk.forget(fd)
+    finally:
+        disk.close(fd)
 
 
 def _remove_unfinished(directory: Path, disk: Disk) -> None:
@@ -141,7 +155,7 @@ def _read_open(reader: SegmentReader, header: SegmentHeader) -> Recovered:
             add_to_index(index, IndexEntry(item.header.first_seq, item.header.offset, item.header.append_ns))
     except FrameError as error:
         reason = error.reason
-    later = reader.later_frame() if reader.sealed is None else None
+    later = reader.later_frame(alone=True) if reader.sealed is None else None
     if later is not None:
         raise JournalCorruptError(
             f"{reader.name.path}: byte {reader.offset}: {reason or 'unwritten'}, yet a whole frame follows "

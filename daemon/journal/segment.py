@@ -73,7 +73,7 @@ class SegmentReader:
         offset: where the next frame stands.
         next_seq: the sequence number the next frame must begin with.
         previous_crc: header CRC of the last frame read.
-        sealed: the seal, once it was read.
+        sealed: the seal, once it was read; `sealed_at` is where it stands.
         gaps: accepted losses that were read so far.
 
     Raises:
@@ -96,6 +96,7 @@ class SegmentReader:
         self.next_seq = self.header.first_seq
         self.previous_crc = self.header.previous_crc
         self.sealed: Seal | None = None
+        self.sealed_at = 0
         self.gaps: list[Gap] = []
         self._window = memoryview(b"")
         self._window_at = 0
@@ -153,12 +154,12 @@ class SegmentReader:
             yield Frame(header, body)
 
     def _advance(self, header: FrameHeader, body: memoryview) -> None:
+        if header.type is FrameType.SEAL:
+            self.sealed, self.sealed_at = decode_seal(body), self.offset
         self.offset += header.total_bytes
         self.previous_crc = header.crc
         self.next_seq = header.first_seq + header.event_count
-        if header.type is FrameType.SEAL:
-            self.sealed = decode_seal(body)
-        elif header.type is FrameType.GAP:
+        if header.type is FrameType.GAP:
             gap = decode_gap(body)
             self.gaps.append(gap)
             self.next_seq = gap.next_seq
@@ -187,17 +188,32 @@ class SegmentReader:
             self._window, self._window_at, start = memoryview(data), offset, 0
         return self._window[start : start + length]
 
-    def later_frame(self) -> int | None:
+    def later_frame(self, *, alone: bool = False) -> int | None:
         """Return where a valid frame header of this segment stands after `offset`, or None.
 
         One means that every earlier frame had been acknowledged (one frame is in flight at a time).
+
+        Args:
+            alone: nobody is writing. Otherwise the frame at `offset` is read once more: one that is
+                whole by now was being written when it was read, which is no damage.
         """
         offset = (self.offset // PAGE + 1) * PAGE
         while view := self._view(offset, FRAME_HEADER_BYTES):
             if self._is_own_frame(view, offset):
-                return offset
+                return offset if alone or not self._is_whole_now() else None
             offset += PAGE
         return None
+
+    def _is_whole_now(self) -> bool:
+        self._window = memoryview(b"")
+        try:
+            view = self._view(self.offset, FRAME_HEADER_BYTES)
+            header = frame.unpack_frame_header(view, segment=self.name.number, offset=self.offset)
+            if header is not None:
+                self._check(header, self._view(self.offset, header.total_bytes))
+        except FrameError:
+            return False
+        return header is not None
 
     def _is_own_frame(self, view: memoryview, offset: int) -> bool:
         try:

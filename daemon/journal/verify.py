@@ -10,11 +10,12 @@ from itertools import pairwise
 from pathlib import Path
 
 from daemon.journal.errors import JournalCorruptError
-from daemon.journal.segment import SegmentName, SegmentReader, list_segments, read_seal
+from daemon.journal.segment import SegmentName, SegmentReader, list_segments
 from schemas.codec import CODEC, CodecError
 from schemas.errors import TapedError
 from schemas.events import EVENT_TYPES
 from schemas.frame import FrameError, FrameType
+from schemas.trailer import Seal
 
 _HASH_BYTES = 4 << 20
 _NAMES = {record.__struct_config__.tag: record.__name__ for record in EVENT_TYPES}
@@ -115,9 +116,11 @@ def _verify_segment(
         if reader.sealed is None:
             if not last:
                 found.problems.append(f"{name.path.name}: ends at byte {reader.offset} without a seal")
+            elif found.torn_bytes_at is None:
+                _unwritten_or_erased(reader, found)
             return _End(b"", reader.previous_crc, reader.next_seq, header.journal)
         found.sealed += 1
-        _verify_seal(name, header.nonce, found)
+        _verify_seal(reader, reader.sealed, found, last=last)
         return _End(reader.sealed.sha256, reader.previous_crc, reader.next_seq, header.journal)
 
 
@@ -148,23 +151,32 @@ def _torn_or_damaged(reader: SegmentReader, error: FrameError, found: Verificati
     found.problems.append(f"{reader.name.path.name}, byte {error.offset}: {error.reason}{after}")
 
 
-def _verify_seal(name: SegmentName, nonce: bytes, found: Verification) -> None:
-    seal = read_seal(name, nonce)
-    if seal is None:
-        # A crash after the seal leaves the file at full length; recovery cuts it.
-        if name.path.stat().st_size % _HASH_BYTES:
-            found.problems.append(f"{name.path.name}: bytes stand behind the seal")
-        return
+def _unwritten_or_erased(reader: SegmentReader, found: Verification) -> None:
+    later = reader.later_frame()
+    if later is not None:
+        found.problems.append(
+            f"{reader.name.path.name}, byte {reader.offset}: unwritten, "
+            f"yet a whole frame follows at byte {later}"
+        )
+
+
+def _verify_seal(reader: SegmentReader, seal: Seal, found: Verification, *, last: bool) -> None:
+    name = reader.name.path.name
     sha = hashlib.sha256()
-    left = seal.offset
-    with name.path.open("rb") as file:
+    left = reader.sealed_at
+    with reader.name.path.open("rb") as file:
         while left and (data := file.read(min(left, _HASH_BYTES))):
             sha.update(data)
             left -= len(data)
-    if sha.digest() != seal.seal.sha256:
-        found.problems.append(
-            f"{name.path.name}: SHA-256 {sha.hexdigest()}, the seal says {seal.seal.sha256.hex()}"
-        )
-    for entry, after in pairwise(seal.seal.index):
+        file.seek(reader.offset)
+        # After a crash behind the seal the file keeps its full length; the next start cuts the zeros.
+        behind = any(data.strip(b"\0") or not last for data in iter(lambda: file.read(_HASH_BYTES), b""))
+    if behind:
+        found.problems.append(f"{name}: bytes stand behind the seal")
+    if sha.digest() != seal.sha256:
+        found.problems.append(f"{name}: SHA-256 {sha.hexdigest()}, the seal says {seal.sha256.hex()}")
+    if seal.next_seq != reader.next_seq:
+        found.problems.append(f"{name}: ends at seq {reader.next_seq - 1}, the seal says {seal.next_seq - 1}")
+    for entry, after in pairwise(seal.index):
         if not (entry.offset < after.offset and entry.first_seq <= after.first_seq):
-            found.problems.append(f"{name.path.name}: the seal's index is not in order")
+            found.problems.append(f"{name}: the seal's index is not in order")

@@ -67,7 +67,7 @@ class JournalWriter:
         self.directory = directory
         self._lock = lock
         self._disk = disk
-        self._segment_bytes = segment_bytes
+        self._frames_end = segment_bytes - min(_SEAL_ROOM, segment_bytes // 4)
         self._clock_ns = clock_ns
         self._poison: str | None = None
         self._journal = uuid.uuid4().bytes
@@ -113,8 +113,12 @@ class JournalWriter:
             JournalCorruptError: it is damaged, see `recover`.
             JournalError: the disk refused.
         """
+        made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
         lock = JournalLock(directory)
         try:
+            # A segment is only as durable as the names of the folders above it.
+            for folder in dict.fromkeys((directory, *made)):
+                disk.sync_directory(folder.parent)
             writer = cls(directory, lock=lock, disk=disk, segment_bytes=segment_bytes, clock_ns=clock_ns)
             recovered = recover(directory, disk, watermark=watermark)
             if recovered is None:
@@ -175,7 +179,7 @@ class JournalWriter:
         try:
             if self._fd < 0:
                 self._begin_segment()
-            if self._offset + frame_bytes(len(body)) > self._segment_bytes - _SEAL_ROOM and self._frames:
+            if self._offset + frame_bytes(len(body)) > self._frames_end and self._frames:
                 self._roll()
             self._write_frame(body, event_count, type_)
         except OSError as error:
