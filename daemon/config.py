@@ -135,7 +135,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigError(str(file), "", f"is longer than {MAX_FILE_BYTES} bytes")
     try:
         return tomllib.loads(content.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # Also numbers of thousands of digits, absurd depth.
         raise ConfigError(str(file), "", f"is not TOML: {error}") from error
 
 
@@ -180,7 +180,10 @@ def _check_together(values: Mapping[str, Any], sources: Mapping[str, str]) -> No
 def _warnings(values: Mapping[str, Any]) -> Iterator[str]:
     host = values["api.host"]
     if not is_loopback(host):
-        yield f"api.host is {host}: whoever reaches it can read everything; tokens guard changes only"
+        yield (
+            f"api.host is {host}: the network reaches it; reading needs a token there too, only the page,"
+            " /health and /metrics do not, and nothing is encrypted"
+        )
 
 
 def is_loopback(host: str) -> bool:

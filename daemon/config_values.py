@@ -10,12 +10,14 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from decimal import Decimal, InvalidOperation
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from daemon.settings import Rule, Settings, StrategySettings
+from daemon.trading.commands import MAX_TEXT
+from daemon.trading.money import MAX_INTEGER, money
+from schemas.decimals import DecimalError
 from schemas.errors import TapedError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -192,7 +194,7 @@ def check(key: str, raw: Any, *, source: str, folder: Path | None = None) -> Any
 def _refused(key: str, raw: Any, *, source: str) -> ConfigError:
     declared = DECLARED[key]
     choices = [str(choice) for choice in declared.rule.choices]
-    near = difflib.get_close_matches(str(raw), choices, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(raw if isinstance(raw, str) else "", choices, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else ""
     return ConfigError(source, key, f"is {show(raw)}, expected {allowed(declared)}", hint=hint)
 
@@ -214,9 +216,16 @@ def allowed(declared: Declared) -> str:
 
 def _scalar(key: str, raw: Any, kind: Any, *, source: str) -> Any:
     wrong = type(raw) is not kind and not (kind is float and type(raw) is int)
-    if wrong or (kind is float and not isfinite(raw)) or (kind is str and not _is_printable(raw)):
+    if wrong or (kind is float and not _is_finite(raw)) or (kind is str and not _is_printable(raw)):
         raise _refused(key, raw, source=source)
     return float(raw) if kind is float else raw
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return isfinite(number)
+    except OverflowError:  # An integer beyond all floats.
+        return False
 
 
 def _is_printable(text: str) -> bool:
@@ -246,18 +255,14 @@ def _cash(key: str, raw: Any, *, source: str) -> Mapping[str, str]:
 def _check_amount(place: str, currency: str, amount: Any, *, source: str) -> None:
     if not _CURRENCY.fullmatch(currency):
         raise ConfigError(source, place, "a currency is 2 to 16 capital letters and digits")
-    if not isinstance(amount, str):
+    if not isinstance(amount, str) or len(amount) > MAX_TEXT:
         raise ConfigError(source, place, f"is {show(amount)}, expected decimal text such as '100000.50'")
-    if not _is_amount(amount):
-        raise ConfigError(source, place, f"is {show(amount)}, expected a decimal from 0 up to 1e18")
-
-
-def _is_amount(text: str) -> bool:
     try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        return False
-    return amount.is_finite() and 0 <= amount <= 10**18 and "e" not in text.lower()
+        above_zero = money(amount) > 0  # As the deposit reads it that the daemon makes of the setting.
+    except DecimalError as error:
+        raise ConfigError(source, place, f"is {show(amount)}, expected a decimal: {error}") from error
+    if not above_zero:
+        raise ConfigError(source, place, f"is {show(amount)}, expected a decimal above zero")
 
 
 def check_strategies(table: Any, *, source: str) -> dict[str, StrategySettings]:
@@ -307,16 +312,22 @@ def _strategy(name: str, entry: Any, *, source: str) -> StrategySettings:
 def _check_parameters(place: str, parameters: Any, *, source: str) -> None:
     if not isinstance(parameters, dict):
         raise ConfigError(source, place, f"is {show(parameters)}, expected a table")
-    raise_all(
-        [
-            ConfigError(source, f"{place}.{key}", f"is {show(value)}, expected a number, text, true or false")
-            for key, value in parameters.items()
-            if type(value) not in _SCALARS or (isinstance(value, float) and not isfinite(value))
-        ]
-    )
+    mistakes: list[ConfigError] = []
+    for key, value in parameters.items():
+        if type(value) not in _SCALARS or (isinstance(value, float) and not isfinite(value)):
+            expected = "a number, text, true or false"
+        elif isinstance(value, int) and not -MAX_INTEGER - 1 <= value <= MAX_INTEGER:
+            expected = "an integer of 64 bits"  # Longer ones cannot be written to the journal.
+        else:
+            continue
+        mistakes.append(ConfigError(source, f"{place}.{key}", f"is {show(value)}, expected {expected}"))
+    raise_all(mistakes)
 
 
 def show(value: Any) -> str:
     """Return a value as an error quotes it."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # An integer too long to be turned into decimal text.
+        return "a number of thousands of digits"
     return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004

@@ -61,6 +61,7 @@ class ApiSettings:
     port: int = _setting(8080, "TCP port; 0 takes any free one", minimum=0, maximum=65535)
     max_body_bytes: int = _setting(65_536, "longest request body", minimum=1024, maximum=16_777_216)
     max_websockets: int = _setting(64, "WebSocket clients at one time", minimum=0, maximum=10_000)
+    max_connections: int = _setting(256, "TCP connections at one time", minimum=8, maximum=10_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,9 @@ class JournalSettings:
 
     segment_mib: int = _setting(64, "length of a segment in MiB", minimum=1, maximum=1024)
     linger_ms: int = _setting(20, "how long ticks alone wait for company", minimum=0, maximum=1000)
+    quiet_linger_ms: int = _setting(
+        600, "how long ticks that do not fill a page wait", minimum=0, maximum=10_000
+    )
     max_batch: int = _setting(4096, "events in one frame", minimum=1, maximum=65_536)
 
 

@@ -13,9 +13,11 @@ from typing import Any
 import msgspec
 
 from daemon.config import Configuration, config_hash, flat, load
-from daemon.config_values import DECLARED, ConfigMistakesError, allowed
+from daemon.config_values import DECLARED, ConfigError, ConfigMistakesError, allowed, raise_all
 from daemon.settings import StrategySettings
+from daemon.strategies import check
 from daemon.trading.strategies import STRATEGIES
+from daemon.trading.strategy import StrategyError
 from tools.output import print_error, print_json, print_table
 
 
@@ -38,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the settings; wrong ones are told all at once, each with file, key and what is allowed."""
     try:
         configuration = load(arguments.file, os.environ)
+        _check_strategies(configuration)
     except ConfigMistakesError as error:
         _print_mistakes(error, as_json=arguments.json)
         return 1
@@ -57,6 +60,24 @@ def run(arguments: argparse.Namespace) -> int:
     for warning in configuration.warnings:
         print(f"taped: warning: {warning}", file=sys.stderr)
     return 0
+
+
+def _check_strategies(configuration: Configuration) -> None:
+    """Refuse strategies that the daemon would not start.
+
+    Raises:
+        ConfigError: all kinds that do not exist, and for each other strategy its first wrong parameter.
+    """
+    mistakes: list[ConfigError] = []
+    for name, strategy in configuration.settings.strategies.items():
+        key = f"strategies.{name}"
+        source = configuration.sources[key].removeprefix("file ")
+        try:
+            check({name: strategy})
+        except StrategyError as error:
+            problem = error.message.removeprefix(f"{key}: ")
+            mistakes.append(ConfigError(source, key, problem, hint=error.hint))
+    raise_all(mistakes)
 
 
 def _strategy_rows() -> Iterator[tuple[str, str, str, str]]:

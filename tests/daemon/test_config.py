@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daemon.config import code_hash, config_hash, flat, is_loopback, load
 from daemon.config_values import DECLARED, ConfigError, ConfigMistakesError
 from daemon.settings import Settings, StrategySettings
+from daemon.trading.commands import CommandError, parse
 from daemon.trading.strategies import STRATEGIES
 from daemon.trading.strategy import check_parameters
+from schemas.events import OperatorCommand
+from tools.cli import main
 
 
 @pytest.fixture
@@ -62,7 +68,7 @@ def test_every_kind_of_value_can_come_from_the_environment():
             "TAPED_FEED__RESTAMP": "yes",
             "TAPED_FEED__INSTRUMENTS": "BTC-USDT, ETH-USDT",
             "TAPED_FEED__PATHS": "a.gz,b.gz",
-            "TAPED_ACCOUNT__CASH": "USDT=100.50,EUR=0",
+            "TAPED_ACCOUNT__CASH": "USDT=100.50,EUR=0.01",
             "TAPED_TOKEN_FILE": "not a setting",
             "HOME": "left alone",
         },
@@ -73,7 +79,7 @@ def test_every_kind_of_value_can_come_from_the_environment():
     assert settings.feed.restamp is True
     assert settings.feed.instruments == ("BTC-USDT", "ETH-USDT")
     assert settings.feed.paths == (Path("a.gz"), Path("b.gz"))
-    assert settings.account.cash == {"USDT": "100.50", "EUR": "0"}
+    assert settings.account.cash == {"USDT": "100.50", "EUR": "0.01"}
 
 
 def test_relative_paths_in_a_file_start_at_its_folder(write, tmp_path):
@@ -122,7 +128,12 @@ def test_strategies_are_read_with_their_parameters(write):
         ("[account]\ncash = { USDT = 5 }", "account.cash.USDT", "is 5, expected decimal text"),
         ("[account]\ncash = { USDT = '-1' }", "account.cash.USDT", "is '-1', expected a decimal"),
         ("[account]\ncash = { USDT = 'NaN' }", "account.cash.USDT", "is 'NaN', expected a decimal"),
+        ("[account]\ncash = { USDT = '1e3' }", "account.cash.USDT", "is '1e3', expected a decimal"),
         ("[account]\ncash = { usdt = '1' }", "account.cash.usdt", "capital letters"),
+        ("[feed]\nrate = 1" + "0" * 400, "feed.rate", "expected a number from 0.1 to 50_000"),
+        ("[feed]\nkind = 0x1" + "0" * 9_000, "feed.kind", "is a number of thousands of digits"),
+        ("data = 1" + "0" * 9_000, "", "is not TOML"),
+        ("data = " + "[" * 9_000, "", "is not TOML"),
         ("strategies = 1", "strategies", "expected tables"),
         ("[strategies.a]\nkind = 1", "strategies.a.kind", "expected the name of a strategy"),
         ("[strategies.a]", "strategies.a.kind", "is None, expected the name of a strategy"),
@@ -135,7 +146,7 @@ def test_strategies_are_read_with_their_parameters(write):
 def test_a_wrong_setting_is_told_with_file_key_found_and_allowed(write, text, key, words):
     file = write(text)
     message = refused(file)
-    assert f"{key}: " in message
+    assert f"{key}: " in message or not key
     assert words in message
     assert str(file) in message
 
@@ -185,9 +196,64 @@ def test_an_endless_file_is_refused_before_it_is_parsed():
     assert "longer than" in refused(Path("/dev/zero"))
 
 
-def test_a_network_address_is_allowed_with_a_warning():
+@pytest.mark.parametrize(
+    "amount",
+    ["1_000", "+5", ".5", "5.", "0", "0.0", "-1", "-0", " 5", "5 ", "", "\u0665", "1e3", "inf",
+     f"0.{1:019d}", "1000000000000001", f"5.{0:0300d}"],
+)  # fmt: skip
+def test_cash_that_the_deposit_would_refuse_is_refused_in_the_settings(amount):
+    assert "account.cash.USDT: is " in refused(flags={"account.cash": {"USDT": amount}})
+
+
+@given(amount=st.text(alphabet="0123456789.+-_ e\u0665", max_size=40))
+def test_cash_of_the_settings_is_what_the_deposit_accepts(amount):
+    arguments = {"currency": "USDT", "amount": amount}
+    deposit = OperatorCommand(ts_ns=1, who="x", role="admin", command="account.deposit", arguments=arguments)
+    try:
+        parse(deposit)
+    except CommandError:
+        refused(flags={"account.cash": {"USDT": amount}})
+    else:
+        load(None, {}, {"account.cash": {"USDT": amount}})
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 2**64, 10**300])
+def test_a_parameter_that_no_journal_can_hold_is_refused(write, number):
+    file = write(f"[strategies.a]\nkind = 'x'\nparameters = {{ n = {number} }}\n")
+    assert "strategies.a.parameters.n: is" in refused(file)
+    assert "an integer of 64 bits" in refused(file)
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, -(2**63)])
+def test_a_parameter_may_take_all_of_64_bits(write, number):
+    file = write(f"[strategies.a]\nkind = 'x'\nparameters = {{ n = {number} }}\n")
+    assert load(file).settings.strategies["a"].parameters == {"n": number}
+
+
+def test_a_network_address_is_allowed_with_a_warning_that_reading_needs_a_token():
     (warning,) = load(None, {"TAPED_API__HOST": "0.0.0.0"}).warnings
     assert "api.host is 0.0.0.0" in warning
+    assert "reading needs a token" in warning
+
+
+def test_check_config_finds_all_strategies_that_the_daemon_would_not_start(write, capsys):
+    file = write(
+        "[strategies.a]\nkind = 'ma_cros'\n[strategies.b]\nkind = 'ma_cross'\nparameters = { fats = 2 }\n"
+        "[strategies.c]\nkind = 'ma_cross'\nparameters = { fast = 2, slow = 5, quantity = '1' }\n"
+    )
+    assert main(["check-config", str(file)]) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"taped: {file}: strategies.a: there is no strategy kind 'ma_cros'; there is")
+    assert second.startswith(f"taped: {file}: strategies.b: ma_cross has no parameter 'fats'")
+    assert main(["check-config", str(file), "--json"]) == 1
+    mistakes = json.loads(capsys.readouterr().err)["error"]["mistakes"]
+    assert [mistake["key"] for mistake in mistakes] == ["strategies.a", "strategies.b"]
+
+
+def test_check_config_tells_a_single_wrong_strategy_with_its_place(write, capsys):
+    file = write("[strategies.a]\nkind = 'ma_cros'\n")
+    assert main(["check-config", str(file)]) == 1
+    assert capsys.readouterr().err.startswith(f"taped: {file}: strategies.a: there is no strategy kind")
 
 
 @pytest.mark.parametrize(
