@@ -255,7 +255,8 @@ class Core:
         return []
 
     def _take(self, seq: int, event: Event, applier: Callable[[int, Any], None], *, replaying: bool) -> None:
-        self.strategies.deaf = replaying and is_decision(event)
+        if replaying:
+            self.strategies.deaf = is_decision(event)
         try:
             applier(seq, event)
         except TapedError as error:
@@ -263,7 +264,8 @@ class Core:
         else:
             if not replaying:
                 self._answers.answer(seq, event)
-        self.strategies.deaf = False
+        if replaying:
+            self.strategies.deaf = False
 
     def _decide(self, now_ns: int) -> list[Event]:
         decisions: list[Event] = []

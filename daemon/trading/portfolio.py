@@ -86,7 +86,7 @@ class Portfolio:
         Raises:
             MoneyError: a scale cannot be held exactly; nothing has changed.
         """
-        quantity = int(fill.side) * fill.quantity
+        quantity = fill.side * fill.quantity
         value = notional(instrument, fill.price, quantity)
         fee = fee_money(fill.fee, fill.fee_scale)
         cash, fees = self.account.cash, self.account.fees

@@ -122,6 +122,8 @@ class Runner:
 
     def working(self, instrument_id: int) -> list[Order]:
         """See `Context.working`."""
+        if not self.orders:
+            return []
         return [order for order in self.orders.values() if order.request.instrument_id == instrument_id]
 
     def book(self, instrument_id: int) -> Book:
@@ -252,7 +254,7 @@ class Runners(Mapping[str, Runner]):
         else:
             runner.orders.pop(order.order_id, None)
         if type(event) is OrderFilled:
-            runner.quantities[event.instrument_id] += int(event.side) * event.quantity
+            runner.quantities[event.instrument_id] += event.side * event.quantity
             self.call(runner.strategy_id, runner.strategy.on_fill, event, order)
         elif runner.follows:
             self.call(runner.strategy_id, runner.strategy.on_order, order)
@@ -296,9 +298,10 @@ def cancel_draft(order_id: int, strategy_id: str) -> Draft:
 
 
 def _check_values(quantity: int, price: int | None, tag: str) -> None:
-    for value in (quantity,) if price is None else (quantity, price):
-        if type(value) is not int or abs(value) > MAX_INTEGER:
-            raise StrategyError(f"price and quantity must be 64-bit integers, not {value!r:.50}")
+    if type(quantity) is not int or abs(quantity) > MAX_INTEGER:
+        raise StrategyError(f"a quantity must be a 64-bit integer, not {quantity!r:.50}")
+    if price is not None and (type(price) is not int or abs(price) > MAX_INTEGER):
+        raise StrategyError(f"a price must be a 64-bit integer, not {price!r:.50}")
     if not isinstance(tag, str) or len(tag) > MAX_TAG:
         raise StrategyError(f"a tag is a text of at most {MAX_TAG} characters")
     tag.encode()

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from math import inf
 
 from daemon.trading.core import Core
-from daemon.trading.money import MAX_INTEGER, MONEY_SCALE, PPM, notional
+from daemon.trading.money import MAX_INTEGER, MONEY_SCALE, PPM, TENS, notional
 from daemon.trading.orders import Order, OrderStatus
 from schemas.codec import AnyEvent
 from schemas.events import (
@@ -62,7 +62,10 @@ _MAKER, _TAKER = Liquidity.MAKER, Liquidity.TAKER
 
 @dataclass(slots=True, eq=False)
 class _Working:
-    """An order at the venue; `arrival` is the last number it must not see."""
+    """An order at the venue.
+
+    `arrival` is the last number it must not see; any tick may concern an `eager` one, whatever its price.
+    """
 
     order_id: int
     request: OrderRequested
@@ -70,16 +73,9 @@ class _Working:
     arrival: int
     remaining: int
     fills: int
+    immediate: bool
+    eager: bool
     quoted: bool = False
-
-    @property
-    def immediate(self) -> bool:
-        return self.request.time_in_force in _IMMEDIATE
-
-    @property
-    def eager(self) -> bool:
-        """Any tick may concern the order, whatever its price."""
-        return self.request.price is None or self.immediate
 
     def reached_by(self, price: int) -> bool:
         """Return whether a price is at the order's limit or better."""
@@ -349,25 +345,29 @@ class PaperVenue:
 
     def _rest(self, working: _Working) -> None:
         self._working[working.order_id] = working
-        self._by_instrument.setdefault(working.request.instrument_id, _Resting()).add(working)
+        instrument_id = working.request.instrument_id
+        resting = self._by_instrument.get(instrument_id)
+        if resting is None:
+            resting = self._by_instrument[instrument_id] = _Resting()
+        resting.add(working)
 
     def _remove(self, working: _Working) -> None:
         del self._working[working.order_id]
-        resting = self._by_instrument[working.request.instrument_id]
-        resting.remove(working)
-        if not resting.orders:
-            del self._by_instrument[working.request.instrument_id]
+        self._by_instrument[working.request.instrument_id].remove(working)
 
 
 def _working(order: Order, core: Core) -> _Working:
-    instrument = core.instruments[order.request.instrument_id]
+    request = order.request
+    immediate = request.time_in_force in _IMMEDIATE
     return _Working(
         order_id=order.order_id,
-        request=order.request,
-        instrument=instrument,
+        request=request,
+        instrument=core.instruments[request.instrument_id],
         arrival=core.next_seq - 1,
         remaining=order.remaining,
         fills=len(order.trade_ids),
+        immediate=immediate,
+        eager=immediate or request.price is None,
     )
 
 
@@ -399,8 +399,9 @@ def _fee(value: int, ppm: int) -> tuple[int, int]:
 
     A fee that is too large even without decimals is returned all the same.
     """
-    for scale in range(FEE_SCALE, 0, -1):
-        fee = -(-value * ppm // (PPM * 10 ** (MONEY_SCALE - scale)))
-        if abs(fee) <= MAX_INTEGER:
+    scale = FEE_SCALE
+    while True:
+        fee = -(-value * ppm // (PPM * TENS[MONEY_SCALE - scale]))
+        if abs(fee) <= MAX_INTEGER or not scale:
             return fee, scale
-    return -(-value * ppm // (PPM * 10**MONEY_SCALE)), 0
+        scale -= 1
