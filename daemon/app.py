@@ -15,8 +15,8 @@ from pathlib import Path
 
 from daemon import clock, strategies
 from daemon.api.access import Access
-from daemon.api.app import create_app, serve
-from daemon.api.ports import ApiSettings
+from daemon.api.app import create_app
+from daemon.api.serving import serve
 from daemon.config import Configuration, code_hash, config_hash
 from daemon.engine import Engine
 from daemon.journal.errors import JournalPoisonedError
@@ -142,6 +142,7 @@ class Daemon:
             writer,
             venue,
             linger_s=self.settings.journal.linger_ms / 1000,
+            quiet_linger_s=self.settings.journal.quiet_linger_ms / 1000,
             max_frame_events=self.settings.journal.max_batch,
         )
         engine.subscribe(lambda batch: projector.offer(batch.first_seq, batch.events))
@@ -190,13 +191,7 @@ class Daemon:
     async def _api(
         self, queries: ReadModelQueries, access: Access, projector: Projector
     ) -> AsyncIterator[None]:
-        api = self.settings.api
-        settings = ApiSettings(
-            host=api.host,
-            port=api.port,
-            max_body_bytes=api.max_body_bytes,
-            max_websockets=api.max_websockets,
-        )
+        settings = self.settings.api
         app = create_app(self.engine, queries, access, projection=projector, settings=settings)
         runner, self.url = await serve(app, settings)
         try:

@@ -47,6 +47,7 @@ class Engine:
         writer: the open journal; the engine owns it from here on.
         venue: where orders go.
         linger_s: how long ticks alone may wait for the disk.
+        quiet_linger_s: how long while they do not fill a page.
         max_frame_events: events in a frame.
 
     Attributes:
@@ -64,6 +65,7 @@ class Engine:
         venue: Venue,
         *,
         linger_s: float = 0.02,
+        quiet_linger_s: float = 0.6,
         max_frame_events: int = 4096,
     ) -> None:
         self.core = core
@@ -83,6 +85,7 @@ class Engine:
             on_durable=self._tell_loop,
             on_failure=lambda reason: self._call_loop(self._fail, reason),
             linger_s=linger_s,
+            quiet_linger_s=quiet_linger_s,
             max_frame_events=max_frame_events,
         )
 

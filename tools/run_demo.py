@@ -19,6 +19,7 @@ _DEFAULTS: dict[str, object] = {
     "feed.kind": "simulated",
     "feed.rate": 200.0,
     "journal.segment_mib": 8,
+    "journal.quiet_linger_ms": 100,
     "account.cash": {"USDT": "100000"},
     "venue.maker_fee_ppm": 20,
     "venue.taker_fee_ppm": 20,

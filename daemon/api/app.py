@@ -20,16 +20,13 @@ from daemon.api.problems import Problem, from_http_exception, problem_response, 
 from daemon.api.reads import Reads
 from daemon.api.routes import Routes
 from daemon.api.security import HEADERS, Guard
+from daemon.api.serving import note_request
 from daemon.readmodel.queries import ReadModelQueries
 from schemas.errors import TapedError
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class ApiError(TapedError):
-    """The API cannot be served."""
 
 
 def create_app(
@@ -67,32 +64,11 @@ def create_app(
     return app
 
 
-async def serve(app: web.Application, settings: ApiSettings) -> tuple[web.AppRunner, str]:
-    """Listen; return the runner, whose `cleanup` ends it, and the URL with the port that was bound.
-
-    Raises:
-        ApiError: the address cannot be bound.
-    """
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
-    await runner.setup()
-    site = web.TCPSite(runner, settings.host, settings.port, backlog=128)
-    try:
-        await site.start()
-    except OSError as error:
-        await runner.cleanup()
-        raise ApiError(
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}",
-            hint="is another taped running? Else choose another api.port (0 takes any free one)",
-        ) from error
-    port = runner.addresses[0][1]
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return runner, f"http://{host}:{port}"
-
-
 def _edge(guard: Guard, metrics: Metrics) -> Middleware:
     @web.middleware
     async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
+        note_request(request)
         try:
             guard.check(request)
             response = await handler(request)

@@ -12,7 +12,8 @@ import pytest
 from aiohttp import ClientSession, ClientTimeout, web
 
 from daemon.api.access import Access
-from daemon.api.app import create_app, serve
+from daemon.api.app import create_app
+from daemon.api.serving import serve
 from daemon.engine import Engine
 from daemon.journal.writer import JournalWriter
 from daemon.readmodel.projector import Projector

@@ -271,3 +271,12 @@ async def test_a_journal_that_fails_under_an_order_is_told_as_not_known(
     status, problem = await rig.post(limit_order)
     assert status == 503
     assert "same client_id" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"quantity": "1\n"}, {"client_id": "abc\n"}, {"tag": "x\n"}, {"price": "100\n"}]
+)
+async def test_a_line_end_never_enters_the_journal(rig, limit_order, change) -> None:
+    status, _ = await rig.post({**limit_order, **change})
+    assert 400 <= status < 500
+    assert requests_in_journal(rig) == []
