@@ -94,10 +94,12 @@ def recover(directory: Path, disk: Disk, *, watermark: int = 0) -> Recovered | N
 
 
 def _settle(last: SegmentName, disk: Disk) -> None:
-    """Make durable what a killed writer left in memory of the last segment, then read it from the device.
+    """Make durable what a killed writer left in memory, then read the last segment from the device.
 
-    Every earlier segment was whole and synced before its successor got its name.
+    Every earlier segment was whole and synced before its successor got its name; the last one's name,
+    its last frame or the cut behind its seal may not be.
     """
+    disk.sync_directory(last.path.parent)
     fd = disk.open(last.path)
     try:
         disk.sync_file(fd)

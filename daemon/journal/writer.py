@@ -115,6 +115,7 @@ class JournalWriter:
         """
         made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
         lock = JournalLock(directory)
+        writer: Self | None = None
         try:
             # A segment is only as durable as the names of the folders above it.
             for folder in dict.fromkeys((directory, *made)):
@@ -126,13 +127,13 @@ class JournalWriter:
             else:
                 writer._take_over(recovered)
         except OSError as error:
-            lock.release()
+            _abandon(writer, lock)
             raise JournalError(
                 f"{directory}: {error.strerror or error}",
                 hint="check space and permissions of the data folder",
             ) from error
         except BaseException:
-            lock.release()
+            _abandon(writer, lock)
             raise
         return writer
 
@@ -320,16 +321,27 @@ class JournalWriter:
             self._poison = f"{self._path.name}: {error.strerror or error}"
             raise JournalPoisonedError(self._poison) from error
         finally:
-            if self._fd >= 0:
-                os.close(self._fd)
-                self._fd = -1
+            self.let_go()
             self._lock.release()
+
+    def let_go(self) -> None:
+        """Close the segment's file as it is."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _abandon(writer: JournalWriter | None, lock: JournalLock) -> None:
+    """Let go of what an opening that failed had taken."""
+    if writer is not None:
+        writer.let_go()
+    lock.release()
 
 
 class _Spare:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from daemon.journal.disk import Disk
 
-PIECE = 1024
+PIECE = 512
 """Bytes of a write that reach the device together; two pieces of one page may have different fates."""
 
 
@@ -32,8 +32,12 @@ class File:
         self.pending: list[tuple[int, bytes] | int] = []  # A write at an offset, or a length to cut to.
 
     def write(self, data: bytes, offset: int) -> None:
+        # A piece that the device holds already has no fate worth trying: most of them are padding.
+        untouched = not self.pending
         for start in range(0, len(data), PIECE):
-            self.pending.append((offset + start, data[start : start + PIECE]))
+            piece, at = data[start : start + PIECE], offset + start
+            if not (untouched and self.durable[at : at + PIECE] == piece):
+                self.pending.append((at, piece))
 
     def settle(self) -> None:
         self.durable = self.image([True] * len(self.pending))
@@ -63,6 +67,7 @@ class FaultDisk(Disk):
     Attributes:
         calls: names of the calls so far.
         cut_at: number of the call at which the power goes, or None.
+        cut_again: for scripts that set `cut_at` themselves: how many calls later the power goes.
         fail_at: number of the call that fails with `fail_with`, or None.
         fail_on: only calls of this name count for `fail_at`, or None: all do.
     """
@@ -71,6 +76,7 @@ class FaultDisk(Disk):
         self.folder = folder
         self.calls: list[str] = []
         self.cut_at: int | None = None
+        self.cut_again: int | None = None
         self.fail_at: int | None = None
         self.fail_on: str | None = None
         self.fail_with = 5
@@ -219,6 +225,10 @@ class FaultDisk(Disk):
         """Leave on disk what the device holds, each unsynced change as `keep` decides."""
         image = self.image([keep() for _ in range(self.unsynced())])
         lay_out(self.folder, image)
+        self.adopt(image)
+
+    def adopt(self, image: dict[Path, bytes]) -> None:
+        """Take these files for what the device holds."""
         self._names = {path: File(content) for path, content in image.items()}
         self._durable_names = dict(self._names)
         self._pending_names = []

@@ -89,12 +89,10 @@ def let_go(writer: JournalWriter) -> None:
     spare = writer._spare
     if spare._thread is not None:
         spare._thread.join()
-    for fd in (spare._fd, writer._fd):
+    for fd in (spare._fd, writer._fd, writer._lock._fd):
         if fd >= 0:
             os.close(fd)
-    spare._fd = writer._fd = -1
-    os.close(writer._lock._fd)
-    writer._lock._fd = -1
+    spare._fd = writer._fd = writer._lock._fd = -1
 
 
 def make_journal(
