@@ -79,7 +79,7 @@ def _tradable(order: Order, view: View) -> str | None:
     if is_tradable(instrument):
         return None
     if not 0 < instrument.multiplier <= MAX_INTEGER:
-        return f"{instrument.symbol}: the multiplier {instrument.multiplier} is not above zero"
+        return f"{instrument.symbol}: the multiplier {instrument.multiplier} is not in 1 to {MAX_INTEGER}"
     return f"{instrument.symbol}: price and quantity together have more than {MONEY_SCALE} decimals"
 
 
