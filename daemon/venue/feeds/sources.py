@@ -6,12 +6,15 @@ unpacks to absurd length is refused.
 
 from __future__ import annotations
 
-import gzip
+import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from gzip import GzipFile
 from pathlib import Path
-from typing import IO, NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 from daemon.venue.feeds.parsing import MAX_LINE_BYTES, Tally
 from schemas.errors import TapedError
@@ -24,7 +27,17 @@ MAX_RATIO = 250
 FREE_BYTES = 64 * 1024 * 1024
 """Below this length the ratio does not matter."""
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
-_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile)
+_HEAD_BYTES = 64 * 1024
+_DAMAGE = (
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    NotImplementedError,  # A version or a packing that zipfile does not know.
+    UnicodeDecodeError,  # A name inside.
+    struct.error,
+)
+"""What unpacking raises, beside an OSError of no number (gzip, bzip2)."""
 
 
 class SourceError(TapedError):
@@ -37,6 +50,14 @@ class SourceError(TapedError):
     def __init__(self, path: Path, problem: str, *, hint: str = "") -> None:
         super().__init__(f"{path}: {problem}", hint=hint)
         self.problem = problem
+
+
+class _Stream(Protocol):
+    """Bytes, unpacked."""
+
+    def read1(self, n: int = -1, /) -> bytes:
+        """Return what one read gives, nothing at the end."""
+        ...
 
 
 class Block(NamedTuple):
@@ -58,7 +79,7 @@ class Source:
         self.path = path
         try:
             self.total_bytes = path.stat().st_size
-            self._file: IO[bytes] = path.open("rb")
+            self._file = path.open("rb")
         except OSError as error:
             raise SourceError(path, f"cannot be read: {error.strerror}") from error
         self._unpacked = 0
@@ -74,14 +95,18 @@ class Source:
         """Bytes of the file read so far."""
         return self._file.tell()
 
-    def head(self, max_bytes: int = 65_536) -> tuple[str, list[bytes]]:
-        """Return the first member's name and its first whole lines; reading starts over afterwards."""
+    def head(self) -> tuple[str, list[bytes]]:
+        """Return the first member's name and its first lines; reading starts over afterwards.
+
+        Raises:
+            SourceError: the file cannot be read, or is damaged before its first line.
+        """
         try:
-            for member, stream in self._streams():
-                data = stream.read(max_bytes)
-                return member, data.replace(b"\r\n", b"\n").split(b"\n")
-        except _DAMAGE as error:
-            raise self._damaged(error) from error
+            with self._telling_damage():
+                for member, stream in self._streams():
+                    # What came before the damage is enough.
+                    data = next(_chunks(stream, _HEAD_BYTES), b"")
+                    return member, data.replace(b"\r\n", b"\n").split(b"\n")
         finally:
             self._file.seek(0)
         return "", []
@@ -96,48 +121,47 @@ class Source:
             SourceError: the file is cut or damaged here, or unpacks to absurd length; what came
                 before is good.
         """
-        try:
+        with self._telling_damage():
             for member, stream in self._streams():
                 yield from self._member_blocks(member, stream, tally)
-        except _DAMAGE as error:
-            raise self._damaged(error) from error
-        except OSError as error:
-            raise SourceError(self.path, f"cannot be read: {error}") from error
 
-    def _damaged(self, error: Exception) -> SourceError:
-        return SourceError(self.path, f"the compressed data is cut or damaged: {error}")
+    @contextmanager
+    def _telling_damage(self) -> Iterator[None]:
+        try:
+            yield
+        except (*_DAMAGE, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise SourceError(self.path, f"cannot be read: {error.strerror}") from error
+            raise SourceError(self.path, f"the compressed data is cut or damaged: {error}") from error
 
-    def _streams(self) -> Iterator[tuple[str, IO[bytes]]]:
+    def _streams(self) -> Iterator[tuple[str, _Stream]]:
         magic = self._file.read(4)
         self._file.seek(0)
         if magic.startswith(_GZIP):
-            with gzip.GzipFile(fileobj=self._file) as stream:
-                yield "", stream  # type: ignore[misc]  # GzipFile is an IO[bytes] in all but name.
+            with GzipFile(fileobj=self._file) as stream:
+                yield "", stream
         elif magic == _ZIP:
             with zipfile.ZipFile(self._file) as archive:
                 yield from self._members(archive)
         else:
             yield "", self._file
 
-    def _members(self, archive: zipfile.ZipFile) -> Iterator[tuple[str, IO[bytes]]]:
-        members = [member for member in archive.infolist() if not member.is_dir()]
+    def _members(self, archive: zipfile.ZipFile) -> Iterator[tuple[str, _Stream]]:
+        # Not `is_dir`, which fails on the empty name of a damaged archive.
+        members = [member for member in archive.infolist() if not member.filename.endswith("/")]
         if len(members) > MAX_MEMBERS:
             raise SourceError(self.path, f"{len(members)} files inside, at most {MAX_MEMBERS} are read")
         for member in members:
             if member.flag_bits & 1:
                 raise SourceError(self.path, f"{member.filename} inside is encrypted")
-            try:
-                stream = archive.open(member)
-            except NotImplementedError as error:
-                raise SourceError(self.path, f"{member.filename} inside: {error}") from error
-            with stream:
-                yield member.filename, stream
+            with archive.open(member) as stream:
+                yield member.filename, stream  # type: ignore[misc]  # A ZipExtFile, which has read1.
 
-    def _member_blocks(self, member: str, stream: IO[bytes], tally: Tally) -> Iterator[Block]:
+    def _member_blocks(self, member: str, stream: _Stream, tally: Tally) -> Iterator[Block]:
         number = 1
         rest = b""
         overlong = False
-        while chunk := stream.read(CHUNK_BYTES):
+        for chunk in _chunks(stream, CHUNK_BYTES):
             self._count(len(chunk))
             if b"\n" not in chunk:
                 if not overlong:
@@ -171,3 +195,21 @@ class Source:
                 f"unpacks to over {MAX_RATIO} times its length",
                 hint="if it is what you want, unpack it first",
             )
+
+
+def _chunks(stream: _Stream, length: int) -> Iterator[bytes]:
+    """Yield all bytes in pieces of a length; what came before damage is yielded before that is raised."""
+    while True:
+        parts: list[bytes] = []
+        missing = length
+        try:
+            while missing and (part := stream.read1(missing)):
+                parts.append(part)
+                missing -= len(part)
+        except (*_DAMAGE, OSError):
+            if parts:
+                yield b"".join(parts)
+            raise
+        if not parts:
+            return
+        yield b"".join(parts)

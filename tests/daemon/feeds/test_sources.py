@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import io
 import zipfile
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.venue.feeds import sources
@@ -93,6 +95,96 @@ def test_a_torn_file_says_so(tmp_path, kind):
     pack(path, kind, b"".join(b"%d\n" % (number * 7_919) for number in range(5_000)))
     path.write_bytes(path.read_bytes()[:-300])
     with pytest.raises(SourceError, match="cut or damaged"):
+        lines_of(path)
+
+
+def test_a_cut_gzip_of_less_than_a_chunk_keeps_what_came_before_the_cut(tmp_path):
+    data = b"".join(b"%d\n" % (number * 7_919) for number in range(5_000))
+    path = tmp_path / "file"
+    path.write_bytes(gzip.compress(data)[:-300])
+    with Source(path) as source:
+        assert source.head()[1][:3] == [b"0", b"7919", b"15838"]
+        kept = []
+        with pytest.raises(SourceError, match="cut or damaged"):
+            kept.extend(line for block in source.blocks(Tally()) for line in block.lines)
+    assert len(kept) > 4_000
+    assert data.startswith(b"\n".join(kept))
+
+
+ROWS = b"".join(b"%d,1000000,10,Q,0,0\n" % (30_000_000 + number) for number in range(2_000))
+METHODS = {
+    "stored": zipfile.ZIP_STORED,
+    "deflate": zipfile.ZIP_DEFLATED,
+    "bzip2": zipfile.ZIP_BZIP2,
+    "lzma": zipfile.ZIP_LZMA,
+}
+
+
+def packed(name):
+    if name == "gzip":
+        return gzip.compress(ROWS)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", METHODS[name]) as archive:
+        archive.writestr("20131008_spy_trade_tick.csv", ROWS)
+    return buffer.getvalue()
+
+
+PACKED = {name: packed(name) for name in ("gzip", *METHODS)}
+
+
+@pytest.mark.parametrize("method", ["bzip2", "lzma", "deflate"])
+def test_a_zip_with_a_damaged_member_says_so_from_its_head_on(tmp_path, method):
+    data = bytearray(PACKED[method])
+    for place in range(60, 140):
+        data[place] ^= 0x5A
+    path = tmp_path / "file.zip"
+    path.write_bytes(data)
+    with Source(path) as source, pytest.raises(SourceError, match="cut or damaged"):
+        source.head()
+    with pytest.raises(SourceError, match="cut or damaged"):
+        lines_of(path)
+
+
+def test_a_zip_of_an_unknown_version_says_so(tmp_path):
+    data = bytearray(PACKED["deflate"])
+    data[data.find(b"PK\1\2") + 6] = 99
+    path = tmp_path / "file.zip"
+    path.write_bytes(data)
+    with Source(path) as source, pytest.raises(SourceError, match=r"zip file version 9\.9"):
+        source.head()
+
+
+def test_a_member_without_a_name_does_not_end_in_an_error_of_ours(tmp_path):
+    data = bytearray(PACKED["stored"])
+    entry = data.find(b"PK\1\2")
+    length = int.from_bytes(data[entry + 28 : entry + 30], "little")
+    data[entry + 28 : entry + 32] = (0).to_bytes(2, "little") + length.to_bytes(2, "little")
+    path = tmp_path / "file.zip"
+    path.write_bytes(data)
+    with Source(path) as source, contextlib.suppress(SourceError):
+        source.head()
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    name=st.sampled_from(sorted(PACKED)),
+    places=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),
+    ends=st.lists(st.tuples(st.integers(1, 140), st.integers(0, 255)), max_size=3),
+    kept=st.floats(0, 1) | st.just(1.0),
+)
+def test_damage_anywhere_in_an_archive_is_told_as_such_or_does_not_matter(
+    tmp_path_factory, name, places, ends, kept
+):
+    data = bytearray(PACKED[name])
+    for place, byte in places:
+        data[int(place * len(data))] = byte
+    for place, byte in ends:  # Where a zip tells what is inside.
+        data[-place] = byte
+    path = tmp_path_factory.getbasetemp() / "damaged"
+    path.write_bytes(data[: int(kept * len(data))])
+    with Source(path) as source, contextlib.suppress(SourceError):
+        source.head()
+    with contextlib.suppress(SourceError):
         lines_of(path)
 
 
