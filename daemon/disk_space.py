@@ -1,0 +1,333 @@
+"""What the daemon does as disk space shrinks, rung by rung, and how it climbs back by itself.
+
+    OK           another spare segment could be taken
+    SPARE_USED   the spare that is held back is the last one
+    SHED_TICKS   ticks are dropped, told by FeedGap; orders and what follows from them are journaled
+    REFUSE_RISK  trading is reduced: orders that open risk are refused; reads go on
+
+The journal's next segment is filled ahead of need by `ReserveDisk`, which waits for space where the
+plain disk fails. So a full disk never breaks a write: what is journaled goes into space that was
+taken before, and when that is used up too, the journal stands still until there is more. Nothing
+is deleted here to make room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypeVar
+
+from daemon.journal.disk import DISK, Disk
+from schemas.events import (
+    Bar,
+    ClockTicked,
+    DiskLevel,
+    DiskPressure,
+    Event,
+    FeedGap,
+    OperatorCommand,
+    Quote,
+    Trade,
+    TradingState,
+)
+from schemas.frame import PAGE
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+WHO = "taped/disk"
+"""Who reduces and resumes trading here; no operator's name holds a slash."""
+SOURCE = f"operator:{WHO}"
+
+_EIGHTHS = {DiskLevel.SPARE_USED: 13, DiskLevel.SHED_TICKS: 4, DiskLevel.REFUSE_RISK: 2}
+"""A rung begins below so many eighths of a segment of free space, and ends one eighth higher.
+
+13 is a segment for the next spare and what keeps the daemon above SHED_TICKS once it is taken.
+"""
+_SPARE_EIGHTHS = 13
+_REST_EIGHTHS = 2
+_SEAL_ROOM = 64 * PAGE
+_LAST_PAGES = 16 * PAGE
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_TICKS = (Trade, Quote, Bar)
+
+
+class Space(NamedTuple):
+    """One look at the disk.
+
+    `rest_bytes` is what the journal can still write without another segment; `waiting` says that
+    the next segment waits for space.
+    """
+
+    free_bytes: int
+    rest_bytes: int
+    waiting: bool
+
+
+class ReserveDisk(Disk):
+    """The disk of a journal whose next segment waits for space instead of failing.
+
+    The first segment of a process fails at once where there is no space for it: whoever starts
+    taped must hear of it.
+
+    Args:
+        directory: any existing folder on the journal's file system.
+        segment_bytes: what each segment takes.
+        poll_s: how often a waiting segment asks for space.
+        free_bytes: tells the free space of a folder's file system.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        segment_bytes: int,
+        *,
+        poll_s: float = 0.5,
+        free_bytes: Callable[[Path], int] | None = None,
+    ) -> None:
+        self._directory = directory
+        self._segment_bytes = segment_bytes
+        self._poll_s = poll_s
+        self._free_bytes = free_bytes or free_bytes_of
+        self._stopped = threading.Event()
+        self._patient = False
+        self._waiting = False
+        self._written_to = segment_bytes
+
+    def space(self) -> Space:
+        """Look at the disk now."""
+        rest = max(0, self._segment_bytes - self._written_to)
+        return Space(self._free_bytes(self._directory), rest, self._waiting)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether all but the last pages of the space taken before are used, and no more is there."""
+        seal_room = min(_SEAL_ROOM, self._segment_bytes // 4)
+        return self._waiting and self._segment_bytes - self._written_to <= seal_room + _LAST_PAGES
+
+    def stop(self) -> None:
+        """Let whoever waits for space fail: the journal is about to be closed."""
+        self._stopped.set()
+
+    def create(self, path: Path) -> int:
+        """Open a new file; where the disk is full, wait."""
+        return self._when_there_is_space(lambda: DISK.create(path), 0)
+
+    def write(self, fd: int, buffers: Sequence[bytes], offset: int) -> None:
+        """Write, and note how much of the segment is used."""
+        super().write(fd, buffers, offset)
+        self._written_to = offset + sum(map(len, buffers))
+
+    def fill(self, fd: int, length: int) -> None:
+        """Take the space of a segment; where there is none, wait for it and hold none meanwhile."""
+        self._when_there_is_space(lambda: _fill(fd, length), length * _SPARE_EIGHTHS // 8)
+        self._patient = True
+
+    def _when_there_is_space(self, act: Callable[[], T], need_bytes: int) -> T:
+        while True:
+            if not self._patient or self._free_bytes(self._directory) >= need_bytes:
+                try:
+                    done = act()
+                except OSError as error:
+                    if error.errno not in _FULL or not self._patient:
+                        raise
+                else:
+                    self._waiting = False
+                    return done
+            if not self._waiting:
+                self._waiting = True
+                log.warning("no space for the journal's next segment, waiting for %d bytes", need_bytes)
+            if self._stopped.wait(self._poll_s):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def free_bytes_of(directory: Path) -> int:
+    """Return how many bytes may still be written to the file system a folder lies on."""
+    found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize
+
+
+def _fill(fd: int, length: int) -> None:
+    try:
+        DISK.fill(fd, length)
+    except OSError:
+        # Whatever was taken is given back, to the read model among others. No page of it is synced
+        # again: the next try writes new ones.
+        DISK.truncate(fd, 0)
+        raise
+
+
+def level_of(space: Space, segment_bytes: int, previous: DiskLevel) -> DiskLevel:
+    """Return the rung for this space; one that was reached is left an eighth of a segment later."""
+    level = DiskLevel.OK
+    for rung, eighths in _EIGHTHS.items():
+        slack = 1 if previous >= rung else 0
+        if space.free_bytes * 8 < segment_bytes * (eighths + slack):
+            level = rung
+    if not space.waiting:
+        return level
+    if space.rest_bytes * 8 < segment_bytes * _REST_EIGHTHS:
+        return DiskLevel.REFUSE_RISK
+    return max(level, DiskLevel.SHED_TICKS)
+
+
+class DiskWatch:
+    """Decides what follows from the free space; it looks at nothing itself.
+
+    Attributes:
+        level: the rung now.
+        free_bytes: as it was last told.
+    """
+
+    def __init__(self, segment_bytes: int) -> None:
+        self.level = DiskLevel.OK
+        self.free_bytes = 0
+        self._segment_bytes = segment_bytes
+
+    def step(self, space: Space, state: TradingState, source: str, now_ns: int) -> list[Event]:
+        """Return what must be journaled for this space: a new rung, and a command for the core.
+
+        Args:
+            space: the disk now.
+            state: the trading state in force.
+            source: who set it; only what was reduced here is resumed here.
+            now_ns: time of the events.
+        """
+        before, self.free_bytes = self.level, space.free_bytes
+        self.level = level_of(space, self._segment_bytes, before)
+        events: list[Event] = []
+        reason = f"{space.free_bytes >> 20} MiB free, a segment takes {self._segment_bytes >> 20}"
+        if space.waiting:
+            reason += f"; {space.rest_bytes >> 10} KiB of the last one left"
+        if self.level is not before:
+            events.append(
+                DiskPressure(ts_ns=now_ns, level=self.level, free_bytes=space.free_bytes, reason=reason)
+            )
+        refuse = self.level is DiskLevel.REFUSE_RISK
+        if refuse and state is TradingState.ACTIVE:
+            events.append(_command("trading.reduce", f"disk nearly full: {reason}", now_ns))
+        elif not refuse and state is TradingState.REDUCING and source == SOURCE:
+            events.append(_command("trading.resume", f"disk space is back: {reason}", now_ns))
+        return events
+
+
+def _command(name: str, reason: str, now_ns: int) -> OperatorCommand:
+    return OperatorCommand(ts_ns=now_ns, who=WHO, role="system", command=name, arguments={"reason": reason})
+
+
+class _Run:
+    """Ticks of one instrument that were dropped since the last FeedGap."""
+
+    __slots__ = ("from_ns", "lost", "to_ns")
+
+    def __init__(self, ts_ns: int) -> None:
+        self.lost = 0
+        self.from_ns = self.to_ns = ts_ns
+
+
+class Shedder:
+    """Drops ticks while the disk is nearly full, and tells how many.
+
+    Attributes:
+        feed: name for the gaps.
+        shedding: ticks are dropped.
+        paused: nothing at all can be journaled: clock ticks are dropped as well.
+        shed: ticks dropped since the start.
+    """
+
+    def __init__(self, feed: str = "feed") -> None:
+        self.feed = feed
+        self.shedding = False
+        self.paused = False
+        self.shed = 0
+        self._runs: dict[int, _Run] = {}
+
+    def filter(self, events: list[Event]) -> list[Event]:
+        """Return the events that are to be journaled."""
+        if not self.shedding:
+            return events
+        kept: list[Event] = []
+        for event in events:
+            if isinstance(event, _TICKS):
+                self._drop(event.instrument_id, event.ts_ns)
+            elif not (self.paused and isinstance(event, ClockTicked)):
+                kept.append(event)
+        return kept
+
+    def _drop(self, instrument_id: int, ts_ns: int) -> None:
+        run = self._runs.get(instrument_id)
+        if run is None:
+            run = self._runs[instrument_id] = _Run(ts_ns)
+        run.lost += 1
+        run.from_ns = min(run.from_ns, ts_ns)
+        run.to_ns = max(run.to_ns, ts_ns)
+        self.shed += 1
+
+    def take_gaps(self, now_ns: int) -> list[Event]:
+        """Return one FeedGap for each instrument whose ticks were dropped since the last call."""
+        gaps: list[Event] = [
+            FeedGap(
+                ts_ns=now_ns,
+                feed=self.feed,
+                instrument_id=instrument_id,
+                reason="shed: disk nearly full",
+                lost=run.lost,
+                from_ns=run.from_ns,
+                to_ns=run.to_ns,
+            )
+            for instrument_id, run in self._runs.items()
+        ]
+        self._runs.clear()
+        return gaps
+
+
+class Core(Protocol):
+    """What is asked of the trading core."""
+
+    trading_state: TradingState
+    trading_source: str
+
+
+class Engine(Protocol):
+    """What the watch needs of the engine."""
+
+    shedder: Shedder
+    stopping: bool
+    failed: str | None
+
+    @property
+    def core(self) -> Core: ...  # noqa: D102
+    def ingest(self, inputs: list[Event]) -> None: ...  # noqa: D102
+
+
+def look(engine: Engine, disk: ReserveDisk, watch: DiskWatch, now_ns: int) -> None:
+    """Look at the disk once, and let the engine know."""
+    shedder = engine.shedder
+    shedder.paused = disk.exhausted
+    events = watch.step(disk.space(), engine.core.trading_state, engine.core.trading_source, now_ns)
+    if not shedder.paused:
+        # Ticks that were dropped stand before the rung that ends it. A pause is told when it is over.
+        events = [*shedder.take_gaps(now_ns), *events]
+    shedder.shedding = watch.level >= DiskLevel.SHED_TICKS
+    if events:
+        engine.ingest(events)
+
+
+async def watch_disk(
+    engine: Engine,
+    disk: ReserveDisk,
+    watch: DiskWatch,
+    *,
+    clock_ns: Callable[[], int],
+    interval_s: float = 1.0,
+) -> None:
+    """Look at the disk each second until cancelled or the engine ends."""
+    while not engine.stopping and engine.failed is None:
+        look(engine, disk, watch, clock_ns())
+        await asyncio.sleep(interval_s)
