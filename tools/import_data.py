@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -24,15 +24,17 @@ from daemon.readmodel.watermark import projected_seq
 from daemon.readmodel.writer import ReadModelWriter
 from daemon.venue.feeds.columns import ColumnError
 from daemon.venue.feeds.formats import FORMATS, OptionError, ReadOptions, TickFile
-from daemon.venue.feeds.instruments import MAX_SCALE_SUM, InstrumentRegistry
+from daemon.venue.feeds.instruments import MAX_SCALE_SUM, MAX_TERM, InstrumentRegistry
 from schemas.errors import TapedError
 from schemas.events import Bar, Event, InstrumentDefined, OperatorCommand, Quote, Scalar, Trade
-from tools.import_history import History
+from tools.import_history import OPTION, History
 from tools.import_report import Report, show
 from tools.output import Advance, UsageError, print_error, progress
 from tools.wording import counted
 
 DEFAULT_BATCH = 4_096
+MAX_BATCH = 65_536
+"""A frame's limit."""
 INTERRUPTED = 130
 _PRICED = (Trade, Quote, Bar)
 _HELP = {
@@ -45,7 +47,7 @@ _HELP = {
 
 
 class ImportRefusedError(TapedError):
-    """The same content is in the journal already."""
+    """The same content is in the journal already, or a part of it that was read otherwise."""
 
 
 class InterruptedImportError(TapedError):
@@ -61,38 +63,59 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "the file; damaged lines are reported, the others kept. An import that was cut off goes on where "
         "it stopped when the command is given again. Exit code 1 when any line was rejected.",
     )
-    parser.add_argument("data", type=Path, metavar="DATA", help="data folder; made when absent")
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="plain, gzip or zip")
+    parser.add_argument("data", type=_path, metavar="DATA", help="data folder; made when absent")
+    parser.add_argument("files", type=_path, nargs="+", metavar="FILE", help="plain, gzip or zip")
     parser.add_argument("--format", choices=FORMATS, help="format of the files, where it cannot be told")
     for option, text in _HELP.items():
-        parser.add_argument(option, help=text)
+        parser.add_argument(option, type=_text, help=text)
+    scale = _between(0, MAX_SCALE_SUM)
     parser.add_argument(
-        "--price-scale", type=_scale, metavar="N", help="decimals of prices, for new instruments"
+        "--price-scale", type=scale, metavar="N", help="decimals of prices, for new instruments"
     )
     parser.add_argument(
-        "--quantity-scale", type=_scale, metavar="N", help="decimals of quantities, for new instruments"
+        "--quantity-scale", type=scale, metavar="N", help="decimals of quantities, for new instruments"
     )
-    parser.add_argument("--multiplier", type=int, metavar="N", help="value of one price unit of a contract")
+    parser.add_argument(
+        "--multiplier",
+        type=_between(1, MAX_TERM),
+        metavar="N",
+        help="value of one price unit of a contract, for new instruments",
+    )
     parser.add_argument("--again", action="store_true", help="import content that is in the journal already")
     parser.add_argument(
-        "--batch", type=_batch, default=DEFAULT_BATCH, metavar="N", help="events made durable together (4096)"
+        "--batch",
+        type=_between(1, MAX_BATCH),
+        default=DEFAULT_BATCH,
+        metavar="N",
+        help="events made durable together (4096)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
-def _batch(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 65_536:  # noqa: PLR2004 - a frame's limit
-        raise argparse.ArgumentTypeError("expected 1 to 65536")
-    return number
+def _between(low: int, high: int) -> Callable[[str], int]:
+    """Return what reads an integer of these limits, in plain digits."""
+
+    def read(text: str) -> int:
+        plain = text.isascii() and text.isdigit() and len(text) <= len(str(high))
+        if not plain or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"expected {low} to {high}")
+        return int(text)
+
+    return read
 
 
-def _scale(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= MAX_SCALE_SUM:
-        raise argparse.ArgumentTypeError(f"expected 0 to {MAX_SCALE_SUM}")
-    return number
+def _text(text: str) -> str:
+    """Refuse what the shell gave as bytes that are no text: neither journal nor JSON can hold it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError("is not UTF-8 text") from None
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(_text(text))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -187,7 +210,8 @@ class Importer:
         """Return the files with their content hashes, before any is imported.
 
         Raises:
-            ImportRefusedError: a content was imported before, or is named twice, and `again` is not set.
+            ImportRefusedError: `again` is not set, and a content was imported before, is named twice, or
+                was cut off when it was read with other options.
         """
         contents: list[tuple[Path, str]] = []
         for path in paths:
@@ -201,14 +225,34 @@ class Importer:
                 raise ImportRefusedError(
                     f"{path}: its content is named twice", hint="give --again to import it twice"
                 )
+            if not again and sha256 in self._history.cut:
+                self._check_reading(path, sha256)
             contents.append((path, sha256))
         return contents
+
+    def _check_reading(self, path: Path, sha256: str) -> None:
+        """Refuse to go on with an import that was read otherwise: its ticks would not be those counted."""
+        then = self._history.readings[sha256]
+        with TickFile(path, InstrumentRegistry(), self._options) as file:
+            now = file.reading
+        different = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+        if different:
+            told = "; ".join(
+                f"{name.replace('_', ' ')} {then.get(name, 'none')} then, {now.get(name, 'none')} now"
+                for name in different
+            )
+            raise ImportRefusedError(
+                f"{path}: its import was cut off after {counted(self._history.cut[sha256], 'tick')},"
+                f" and was read otherwise: {told}",
+                hint="give the options of then to go on, or --again to import it from its start",
+            )
 
     def import_file(self, path: Path, sha256: str, *, again: bool, advance: Advance) -> None:
         """Import one file between its two commands; one that was cut off goes on unless `again`.
 
         Raises:
             InterruptedImportError: the operator stopped it.
+            ImportRefusedError: it was cut off after more ticks than it gives now.
         """
         history = self._history
         resumed = 0 if again else history.cut.get(sha256, 0)
@@ -217,6 +261,7 @@ class Importer:
                 "file": path.name,
                 "sha256": sha256,
                 "format": file.format,
+                **{OPTION + name: value for name, value in file.reading.items()},
             }
             if resumed:
                 told["resumed"] = resumed
@@ -259,6 +304,12 @@ class Importer:
                     " which are kept",
                     hint="give the same command again to go on",
                 )
+        if seen < resumed:
+            raise ImportRefusedError(
+                f"{file.path}: gives {counted(seen, 'tick')}, but {counted(resumed, 'tick')} of it"
+                " were imported before it was cut off",
+                hint="give --again to import it from its start",
+            )
         if not any_tick:
             return 0
         self._append(pending)

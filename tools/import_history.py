@@ -11,10 +11,12 @@ from pathlib import Path
 from daemon.journal.reader import Batch, JournalReader
 from daemon.readmodel.database import ReadModelError
 from daemon.readmodel.queries import ReadModelQueries, Row
-from daemon.readmodel.writer import ReadModelWriter
+from daemon.readmodel.watermark import projected_seq
 from daemon.venue.feeds.instruments import InstrumentRegistry
 from schemas.events import MARKET_EVENTS, AssetClass, InstrumentDefined, OperatorCommand
 
+OPTION = "option."
+"""In front of the names in the arguments of import.start that say how the file was read."""
 _TICKS = tuple(record for record in MARKET_EVENTS if record is not InstrumentDefined)
 
 
@@ -27,12 +29,14 @@ class History:
         registry: its instruments.
         finished: content hashes of whole imports, with the seq at which they end.
         cut: content hashes of imports that were cut off, with the number of their ticks.
+        readings: for the same imports, how their file was read: as `TickFile.reading`.
     """
 
     def __init__(self) -> None:
         self.registry = InstrumentRegistry()
         self.finished: dict[str, int] = {}
         self.cut: dict[str, int] = {}
+        self.readings: dict[str, dict[str, object]] = {}
 
     @classmethod
     def of(cls, data: Path, last_seq: int) -> History:
@@ -42,7 +46,7 @@ class History:
             return history
         reader = JournalReader(data / "journal")
         path = data / "readmodel.db"
-        if ReadModelWriter.applied_seq_of(path, reader.journal_id) == last_seq:
+        if projected_seq(data) == last_seq:
             try:
                 queries = ReadModelQueries(path)
             except ReadModelError:
@@ -91,11 +95,17 @@ class History:
         if event.command == "import.start":
             resumed = event.arguments.get("resumed", 0)
             self.cut[sha256] = resumed if isinstance(resumed, int) else 0
+            self.readings[sha256] = {
+                name.removeprefix(OPTION): value
+                for name, value in event.arguments.items()
+                if name.startswith(OPTION)
+            }
             return sha256
         if event.command == "import.end":
             if event.arguments.get("events") != 0:
                 self.finished[sha256] = seq
             self.cut.pop(sha256, None)
+            self.readings.pop(sha256, None)
         return None
 
 

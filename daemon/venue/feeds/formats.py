@@ -42,6 +42,8 @@ _VENUE_MARKS = (
     ("coinbase", (b"coinbase.com", b'\\"channel\\":', b'"COINBASE"')),
     ("kraken", (b"kraken.com", b'"systemStatus"', b'"KRAKEN"')),
 )
+_TERMS = ("price_scale", "quantity_scale", "base_currency", "quote_currency", "multiplier")
+"""What the operator may say of new instruments."""
 _LEAN_MEMBER = re.compile(
     r"(?:^|/)(\d{8})_([A-Za-z0-9.]+)_(?:(trade|quote)_tick|tick_(trade|quote))", re.IGNORECASE
 )
@@ -73,11 +75,7 @@ class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def over(self, defaults: InstrumentDefaults) -> InstrumentDefaults:
         """Return the defaults with what was given in their place."""
-        given = {
-            field: value
-            for field in ("price_scale", "quantity_scale", "base_currency", "quote_currency", "multiplier")
-            if (value := getattr(self, field)) is not None
-        }
+        given = {field: value for field in _TERMS if (value := getattr(self, field)) is not None}
         return msgspec.structs.replace(defaults, **given)
 
 
@@ -93,6 +91,8 @@ class TickFile:
         format: one of `FORMATS`.
         tally: what was skipped and rejected so far.
         source: for progress: `source.position` of `source.total_bytes`.
+        reading: all that decides, beside the content, which ticks come out: given, told from the file, or
+            usual. Equal readings of equal content give equal ticks.
 
     Raises:
         FormatError: the format cannot be told.
@@ -106,6 +106,7 @@ class TickFile:
         self.tally = Tally()
         self._registry = registry
         self._options = options or ReadOptions()
+        self.reading: dict[str, str | int] = {}
         self.source = Source(path)
         try:
             self._member, self._head = self.source.head()
@@ -175,19 +176,9 @@ class TickFile:
 
     def _parser_maker(self) -> Callable[[str], LineParser]:
         if self.format == "csv":
-            return self._csv_parser
+            return self._csv_parsers()
         if self.format.startswith("lean-"):
-            file = self._lean_file()
-            lean = self._listings(
-                self._options.venue or file.market, lean_defaults(file, multiplier=self._options.multiplier)
-            )
-            return lambda member: LeanParser(
-                file,
-                lean,
-                self._options.symbol or lean_symbol(file, member),
-                self.tally,
-                member,
-            )
+            return self._lean_parsers(self._lean_file())
         messages = self._message_parser()
         outer = RawLines if self.format.endswith("-raw") else self._session()
         return lambda member: outer(messages, self.tally, member)
@@ -201,6 +192,7 @@ class TickFile:
         venue = self._options.venue or kind
         defaults = self._options.over(VENUE_DEFAULTS[kind])
         symbol = self._options.symbol
+        self._note_reading(venue, defaults, symbol=symbol)
         if kind == coinbase.VENUE:
             return coinbase.CoinbaseParser(
                 self._registry, self.tally, venue=venue, defaults=defaults, symbol=symbol
@@ -218,8 +210,27 @@ class TickFile:
             symbol=symbol,
         )
 
-    def _listings(self, venue: str, defaults: InstrumentDefaults) -> Listings:
-        return Listings(self._registry, venue, self._options.over(defaults))
+    def _note_reading(self, venue: str, defaults: InstrumentDefaults, **more: str | None) -> None:
+        found: dict[str, str | int | None] = {
+            "format": self.format,
+            "venue": venue,
+            **{name: getattr(defaults, name) for name in _TERMS},
+            **more,
+        }
+        self.reading = {name: value for name, value in found.items() if value is not None}
+
+    def _lean_parsers(self, file: LeanFile) -> Callable[[str], LineParser]:
+        symbol = self._options.symbol
+        venue = self._options.venue or file.market
+        defaults = self._options.over(lean_defaults(file, multiplier=self._options.multiplier))
+        usual = file.symbol.upper() + ("-YYYYMM" if file.asset == "future" else "")
+        self._note_reading(
+            venue, defaults, symbol=symbol or usual, market=file.market, day=str(file.day), kind=file.kind
+        )
+        listings = Listings(self._registry, venue, defaults)
+        return lambda member: LeanParser(
+            file, listings, symbol or lean_symbol(file, member), self.tally, member
+        )
 
     def _lean_file(self) -> LeanFile:
         found = lean_file(str(self.path.absolute()))
@@ -240,7 +251,7 @@ class TickFile:
             self.format.removeprefix("lean-"), self._options.venue, "tick", inside[2].lower(), day, kind
         )
 
-    def _csv_parser(self, member: str) -> LineParser:
+    def _csv_parsers(self) -> Callable[[str], LineParser]:
         mapping = self._csv_mapping()
         venue = self._options.venue or mapping.venue
         if not venue:
@@ -248,8 +259,17 @@ class TickFile:
                 f"{self.path}: nothing says which venue these ticks are of", hint="give --venue"
             )
         symbol = self._options.symbol
-        listings = self._listings(venue, VENUE_DEFAULTS.get(venue, InstrumentDefaults()))
-        return ColumnsParser(mapping, listings, self.tally, symbol=symbol, source=member)
+        defaults = self._options.over(VENUE_DEFAULTS.get(venue, InstrumentDefaults()))
+        columns = ",".join(sorted(f"{field}={column}" for field, column in mapping.columns.items()))
+        only = ",".join(sorted(f"{column}={value}" for column, value in mapping.only.items()))
+        self._note_reading(venue, defaults, symbol=symbol, columns=columns, only=only or None)
+
+        def parser(member: str) -> LineParser:
+            # Ids begin anew with each member, so its listings do.
+            listings = Listings(self._registry, venue, defaults, symbol)
+            return ColumnsParser(mapping, listings, self.tally, symbol=symbol, source=member)
+
+        return parser
 
     def _csv_mapping(self) -> ColumnMap:
         if self._options.columns is not None:

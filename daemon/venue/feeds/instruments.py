@@ -16,6 +16,8 @@ from schemas.events import AssetClass, InstrumentDefined
 
 MAX_INSTRUMENTS = 100_000
 MAX_SCALE_SUM = 18
+MAX_TERM = 2**63 - 1
+"""Most that tick, lot and multiplier may be; the least is 1."""
 _SYMBOL = re.compile(r"[^\s\x00-\x1f\x7f]{1,64}")
 _QUOTE_CURRENCIES = (
     "FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USDP", "BIDR", "IDRT", "BTC", "ETH", "BNB", "XRP", "TRX",
@@ -92,7 +94,7 @@ class InstrumentRegistry:
 
         Raises:
             InstrumentError: the text cannot be a symbol, the registry is closed or full, or the
-                scales are out of range.
+                scales, tick, lot or multiplier are out of range.
         """
         known = self.find(symbol, venue)
         return known if known is not None else self._define(symbol, venue, defaults, ts_ns)
@@ -124,6 +126,10 @@ class InstrumentRegistry:
             raise InstrumentError(
                 f"scales {scales[0]} and {scales[1]} of {symbol}: together 0 to {MAX_SCALE_SUM} decimals"
             )
+        for name in ("tick_size", "lot_size", "multiplier"):
+            term = getattr(defaults, name)
+            if not 1 <= term <= MAX_TERM:
+                raise InstrumentError(f"{name} {term} of {symbol}: expected 1 to {MAX_TERM}")
         base, quote = defaults.base_currency, defaults.quote_currency
         if base is None or quote is None:
             read = currencies(symbol, defaults.asset_class)

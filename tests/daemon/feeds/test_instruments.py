@@ -62,6 +62,13 @@ def test_scales_whose_product_exceeds_money_are_refused():
         InstrumentRegistry().resolve("BTCUSDT", "x", InstrumentDefaults(price_scale=10, quantity_scale=9))
 
 
+@pytest.mark.parametrize("term", ["tick_size", "lot_size", "multiplier"])
+@pytest.mark.parametrize("value", [0, -1, 2**63])
+def test_terms_that_break_money_are_refused(term, value):
+    with pytest.raises(InstrumentError, match=f"{term} {value} of BTCUSDT: expected 1 to"):
+        InstrumentRegistry().resolve("BTCUSDT", "x", InstrumentDefaults(**{term: value}))
+
+
 @pytest.mark.parametrize(
     ("symbol", "kind", "pair"),
     [
