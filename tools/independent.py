@@ -56,7 +56,12 @@ def read(directory: Path) -> Iterator[_Event]:
     paths = sorted(path for path in directory.iterdir() if re.fullmatch(r"\d{10}-\d{20}\.evl", path.name))
     end: _End | None = None
     for path in paths:
-        end = yield from _segment(path, end, last=path is paths[-1])
+        try:
+            end = yield from _segment(path, end, last=path is paths[-1])
+        except (TypeError, ValueError, LookupError, struct.error) as error:
+            raise DamagedError(
+                f"{path.name}: a body has another form than its frame type: {error}"
+            ) from error
 
 
 def _segment(path: Path, before: _End | None, *, last: bool) -> Generator[_Event, None, _End]:
@@ -78,7 +83,8 @@ def _segment(path: Path, before: _End | None, *, last: bool) -> Generator[_Event
         if frame.type == _SEAL:
             sealed = _seal(path, data, frame)
         elif frame.type == _GAP:
-            seq = _unpack(frame.body)[1]
+            _, seq, _, _ = _unpack(frame.body)
+            _demand(seq >= frame.first_seq, path, frame.offset, f"a gap back to seq {seq}")
     _demand(sealed is not None or last, path, offset, "no seal, yet a later segment exists")
     _demand(last or offset == len(data), path, offset, "bytes behind the seal")
     return _End(journal, sealed or b"", crc, seq)
