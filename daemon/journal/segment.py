@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 from daemon.journal.errors import JournalCorruptError, JournalError
 from schemas import frame
 from schemas.frame import FRAME_HEADER_BYTES, PAGE, FrameError, FrameHeader, FrameType, SegmentHeader
-from schemas.trailer import Gap, Seal, decode_gap, decode_seal
+from schemas.trailer import Gap, Seal, TrailerError, decode_gap, decode_seal
 
 _NAME = re.compile(r"(\d{10})-(\d{20})\.evl")
 _WINDOW = 4 << 20
@@ -139,6 +139,7 @@ class SegmentReader:
 
         Raises:
             FrameError: a frame is damaged or does not belong here; `offset` stands at it.
+            TrailerError: a frame is whole and its seal or gap says what cannot be: no torn write.
         """
         while self.sealed is None:
             view = self._view(self.offset, FRAME_HEADER_BYTES)
@@ -155,12 +156,16 @@ class SegmentReader:
 
     def _advance(self, header: FrameHeader, body: memoryview) -> None:
         if header.type is FrameType.SEAL:
-            self.sealed, self.sealed_at = decode_seal(body), self.offset
+            self.sealed, self.sealed_at = _seal(header, body, segment=self.name.number), self.offset
         self.offset += header.total_bytes
         self.previous_crc = header.crc
         self.next_seq = header.first_seq + header.event_count
         if header.type is FrameType.GAP:
             gap = decode_gap(body)
+            if gap.next_seq < header.first_seq:
+                raise TrailerError(
+                    f"{self.name.path.name}: a gap from seq {header.first_seq} to {gap.next_seq}"
+                )
             self.gaps.append(gap)
             self.next_seq = gap.next_seq
 
@@ -236,6 +241,9 @@ def read_seal(name: SegmentName, nonce: bytes) -> SealAt | None:
 
     Returns:
         None when the file does not end in a whole seal of this nonce.
+
+    Raises:
+        TrailerError: the seal is whole and says what cannot be.
     """
     with name.path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -256,5 +264,17 @@ def read_seal(name: SegmentName, nonce: bytes) -> SealAt | None:
         if frame.body_crc(view[FRAME_HEADER_BYTES:]) != header.body_crc:
             return None
         body = view[FRAME_HEADER_BYTES : FRAME_HEADER_BYTES + header.body_bytes]
-        return SealAt(decode_seal(body), start + at, header.crc)
+        return SealAt(_seal(header, body, segment=name.number), start + at, header.crc)
     return None
+
+
+def _seal(header: FrameHeader, body: memoryview, *, segment: int) -> Seal:
+    """Read a seal that may be relied on: its end is its own place, its index stays in front of it."""
+    seal = decode_seal(body)
+    outside = [entry.offset for entry in seal.index if not PAGE <= entry.offset < header.offset]
+    if seal.next_seq != header.first_seq or outside:
+        raise TrailerError(
+            f"segment {segment}, byte {header.offset}: a seal at {header.first_seq} says {seal.next_seq}, "
+            f"its index stands at {outside or 'frames'}"
+        )
+    return seal
