@@ -73,4 +73,10 @@ def run(arguments: argparse.Namespace) -> int:
                 print_results(found)
     if arguments.json:
         print_json({"machine": machine(arguments.scratch), "results": results})
+    else:
+        about = machine(arguments.scratch)
+        print("`2.00 x NAME`: twice the figure of NAME, taken in turn with ours in this run")
+        print(
+            f"{about['processor']}, {about['cores']} cores, Python {about['python']}, {about['file_system']}"
+        )
     return 0

@@ -17,7 +17,7 @@ from daemon.journal.writer import JournalWriter
 from schemas.codec import CODEC
 from schemas.events import Trade
 from schemas.frame import PAGE
-from tools.bench import commit, redis
+from tools.bench import commit, costs, redis
 from tools.bench.report import Result, in_turn
 from tools.bench.samples import trades
 
@@ -37,6 +37,7 @@ def measure(scratch: Path, *, market_data: Path | None, quick: bool) -> list[Res
         _batches(scratch, quick=quick),
         *commit.measure(scratch, quick=quick),
         _verify(scratch / "journal"),
+        costs.measure(scratch, quick=quick),
     ]
 
 

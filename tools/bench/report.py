@@ -76,5 +76,8 @@ def print_results(results: Sequence[Result]) -> None:
     for result in results:
         ratios = ", ".join(f"{ratio:.2f} x {against}" for against, ratio in result.ratios.items())
         value = f"{result.value:,.0f}" if result.value >= 1000 else f"{result.value:.3g}"  # noqa: PLR2004
-        print(f"{result.name:24} {value:>14} {result.unit:12} {ratios}")
+        print(f"{result.name:24} {value:>14} {result.unit:12} {ratios}".rstrip())
+        for name, detail in result.detail.items():
+            shown = f"{detail:,.2f}" if isinstance(detail, float) else str(detail)
+            print(f"{'':24} {shown:>14} {name}")
     sys.stdout.flush()
