@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -74,14 +75,19 @@ def _note(taken: list[float], submitted: float, _acknowledged: object) -> None:
 
 
 async def _acked(directory: Path, rounds: int) -> Result:
-    """One future awaited for each event, so many in flight."""
+    """One future awaited for each event, always so many in flight."""
     events = [[trade] for trade in trades(IN_FLIGHT)]
+    waiting: deque[asyncio.Future[None]] = deque()
     async with _opened(directory) as journal:
         append = journal.append
         started = time.perf_counter()
         for _ in range(rounds):
-            for acknowledged in [append(event, urgent=True) for event in events]:
-                await acknowledged
+            for event in events:
+                if len(waiting) == IN_FLIGHT:
+                    await waiting.popleft()
+                waiting.append(append(event, urgent=True))
+        while waiting:
+            await waiting.popleft()
         seconds = time.perf_counter() - started
     return Result(name="journal.acked_256", unit="events/s", value=rounds * IN_FLIGHT / seconds)
 
