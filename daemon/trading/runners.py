@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from daemon.trading.books import Book
 from daemon.trading.money import MAX_INTEGER
 from daemon.trading.orders import Order
@@ -34,8 +36,26 @@ MAX_STRATEGIES = 100
 MAX_ORDERS_PER_INPUT = 1_000
 MAX_TAG = 200
 
+_NO_DUMP = b"\xc0"
+"""None in msgpack."""
+
 Draft = partial[Any]
 """An event that lacks only its `ts_ns`."""
+
+
+class RunnerDump(msgspec.Struct, array_like=True, frozen=True):
+    """A running strategy as plain values.
+
+    `instruments` are those it was made with: they may have been defined anew since, with another
+    lot for example. Quantities are decimal texts, for sums may be longer than 64 bits.
+    """
+
+    started: StrategyStarted
+    since: int
+    instruments: list[InstrumentDefined]
+    quantities: dict[int, str]
+    orders: list[int]
+    strategy: msgspec.Raw
 
 
 class Runner:
@@ -50,6 +70,8 @@ class Runner:
     ) -> None:
         self._runners = runners
         self.since = 0
+        self.started = started
+        self.instruments = list(instruments)
         self.strategy_id = started.strategy_id
         self.kind = started.kind
         self.instrument_ids = list(started.instrument_ids)
@@ -137,6 +159,27 @@ class Runner:
             raise StrategyError(f"more than {MAX_ORDERS_PER_INPUT} orders in answer to one event")
         self._runners.pending.append(draft)
 
+    def dump(self) -> RunnerDump:
+        """Return what `Runners.load` makes this runner of.
+
+        Raises:
+            StrategyError: its strategy cannot be dumped.
+        """
+        try:
+            plain = msgspec.msgpack.encode(self.strategy.dump())
+        except Exception as error:  # A user's class may raise anything; the core must go on.
+            raise StrategyError(f"{self.strategy_id} cannot be dumped: {_reason(error)}") from error
+        if plain == _NO_DUMP:
+            raise StrategyError(f"{self.strategy_id} cannot be dumped: {self.kind} gives no dump")
+        return RunnerDump(
+            self.started,
+            self.since,
+            self.instruments,
+            {instrument_id: str(quantity) for instrument_id, quantity in self.quantities.items()},
+            list(self.orders),
+            msgspec.Raw(plain),
+        )
+
     def state(self) -> dict[str, Any]:
         """Return everything as plain values."""
         return {
@@ -213,6 +256,27 @@ class Runners(Mapping[str, Runner]):
         self._runners[strategy_id] = runner
         self._hook()
         self.call(strategy_id, runner.strategy.on_start)
+
+    def dump(self) -> list[RunnerDump]:
+        """Return all runners as plain values, in the order of their starts.
+
+        Raises:
+            StrategyError: a strategy cannot be dumped.
+        """
+        return [runner.dump() for runner in self._runners.values()]
+
+    def load(self, dumps: Sequence[RunnerDump], orders: Mapping[int, Order]) -> None:
+        """Run the strategies of a dump, as if they had never stopped."""
+        self.deaf = True
+        for dump in dumps:
+            runner = Runner(self, dump.started, dump.instruments)
+            runner.since = dump.since
+            runner.quantities = {i: int(quantity) for i, quantity in dump.quantities.items()}
+            runner.orders = {order_id: orders[order_id] for order_id in dump.orders}
+            runner.strategy.load(msgspec.msgpack.decode(dump.strategy))
+            self._runners[runner.strategy_id] = runner
+        self.deaf = False
+        self._hook()
 
     def remove(self, strategy_id: str) -> None:
         """Take a strategy off everything; its orders stay what they are."""

@@ -135,6 +135,22 @@ class Strategy:
         """Return everything it has learned, as exact plain values."""
         return {}
 
+    def dump(self) -> Any:
+        """Return all that later callbacks depend on, for `load` in another process.
+
+        Made of None, booleans, integers of 64 bits, floats, texts, bytes, lists and dicts with texts
+        as keys. None says that this strategy cannot be dumped: while it runs no snapshot is taken,
+        and a start replays from the last one. One without a state returns `{}`.
+        """
+        return None
+
+    def load(self, plain: Any) -> None:
+        """Take what `dump` returned; called instead of `on_start`, on a strategy made the same way.
+
+        Every later callback must do what it would have done in the strategy that was dumped.
+        """
+        raise NotImplementedError(f"{self.kind} gives a dump and takes none")
+
     def trade_hook(self, instrument_id: int) -> Callable[[Trade], None] | None:  # noqa: ARG002
         """Return what is called with each trade of this instrument; None when nothing is."""
         return self.on_trade if type(self).on_trade is not Strategy.on_trade else None

@@ -36,8 +36,8 @@ class _Middle:
 
 def _averages(
     fast: int, slow: int, turn: Callable[[float], bool | None]
-) -> tuple[Callable[[Priced], None], Callable[[], dict[str, Any]]]:
-    """Return `(on_price, state)` of two moving averages.
+) -> tuple[Callable[[Priced], None], Callable[[], dict[str, Any]], Callable[[Mapping[str, Any]], None]]:
+    """Return `(on_price, state, load)` of two moving averages; `load` takes what `state` gave.
 
     `prices` is a ring of the last `slow` prices, less the first one ever, which moves both averages
     alike; `oldest` is the place of the next one. Until the ring is full the sums mean nothing.
@@ -74,7 +74,17 @@ def _averages(
         ring = prices[oldest:] + prices[:oldest]
         return {"base": base, "prices": ring, "fast_sum": fast_sum, "slow_sum": slow_sum, "above": above}
 
-    return on_price, state
+    def load(plain: Mapping[str, Any]) -> None:
+        # The ring was told oldest first, so it begins anew at its start; the windows are the same.
+        nonlocal oldest, fast_sum, slow_sum, base, above
+        if len(plain["prices"]) != slow:
+            raise StrategyError(f"ma_cross: {len(plain['prices'])} prices, expected {slow}")
+        prices[:] = plain["prices"]
+        oldest = 0
+        fast_sum, slow_sum = plain["fast_sum"], plain["slow_sum"]
+        base, above = plain["base"], plain["above"]
+
+    return on_price, state, load
 
 
 class _Cross:
@@ -87,6 +97,7 @@ class _Cross:
         "bid",
         "context",
         "instrument_id",
+        "load_averages",
         "middle",
         "missing",
         "on_price",
@@ -102,7 +113,7 @@ class _Cross:
         self.instrument_id = instrument_id
         self.quantity = quantity
         self.short = short
-        self.on_price, self.averages = _averages(fast, slow, self._turn)
+        self.on_price, self.averages, self.load_averages = _averages(fast, slow, self._turn)
         self.missing = slow
         self.above: bool | None = None
         self.target = 0
@@ -148,6 +159,13 @@ class _Cross:
             "bid": self.bid,
             "ask": self.ask,
         }
+
+    def load(self, plain: Mapping[str, Any], *, above: bool | None) -> None:
+        """Take what `state` returned, and the last cross that counted."""
+        self.load_averages(plain)
+        self.missing, self.target = plain["missing"], plain["target"]
+        self.bid, self.ask = plain["bid"], plain["ask"]
+        self.above = above
 
 
 class MovingAverageCross(Strategy):
@@ -205,6 +223,16 @@ class MovingAverageCross(Strategy):
     def state(self) -> dict[str, Any]:
         """Return the averages of each instrument."""
         return {str(instrument_id): cross.state() for instrument_id, cross in self._crosses.items()}
+
+    def dump(self) -> Any:
+        """See `Strategy.dump`."""
+        return {str(i): [cross.state(), cross.above] for i, cross in self._crosses.items()}
+
+    def load(self, plain: Any) -> None:
+        """See `Strategy.load`."""
+        for instrument_id, cross in self._crosses.items():
+            state, above = plain[str(instrument_id)]
+            cross.load(state, above=above)
 
 
 def _quantity(instrument: InstrumentDefined, text: str) -> int:

@@ -66,6 +66,12 @@ class Busy(Strategy):
     def state(self):
         return {"seen": list(self.seen)}
 
+    def dump(self):
+        return self.seen
+
+    def load(self, plain):
+        self.seen = plain
+
 
 KINDS = {**STRATEGIES, "busy": Busy}
 

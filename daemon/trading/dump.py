@@ -1,0 +1,229 @@
+"""The state of a core as bytes and back, exactly; no files, no checksums.
+
+A dump is a list of parts. The first holds all that changes and is made at once; the others hold the
+orders that are over, which never change again, and are made when they are asked for: in another
+thread, a few hundred orders at a time, so that nobody waits long for the interpreter.
+
+Money and sums are decimal texts, because msgpack ends at 64 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from daemon.trading.books import Book
+from daemon.trading.core import Core
+from daemon.trading.orders import Order, OrderStatus
+from daemon.trading.portfolio import Position
+from daemon.trading.runners import RunnerDump
+from daemon.trading.strategies import STRATEGIES
+from daemon.trading.strategy import Strategy, StrategyError
+from schemas.errors import TapedError
+from schemas.events import InstrumentDefined, OrderRequested, Quote, Trade, TradingState
+
+ORDERS_PER_PART = 256
+"""Encoding so many takes some 0.2 ms, during which no other thread runs."""
+
+
+class DumpError(TapedError):
+    """The state cannot be dumped now, or the parts are no dump that this version can load."""
+
+
+class _Order(msgspec.Struct, array_like=True, gc=False):
+    order_id: int
+    request: OrderRequested
+    status: OrderStatus
+    client_order_id: str
+    venue: str
+    venue_order_id: str
+    filled_quantity: int
+    filled_value: str
+    trade_ids: list[str]
+    rule: str
+    reason: str
+    updated_ns: int
+
+
+class _Head(msgspec.Struct, array_like=True):
+    next_seq: int
+    trading_state: TradingState
+    taker_fee_ppm: int
+    instruments: list[InstrumentDefined]
+    books: list[tuple[Trade | None, Quote | None, Quote | None]]
+    positions: dict[int, tuple[str, str, str]]
+    cash: dict[str, str]
+    deposits: dict[str, str]
+    fees: dict[str, str]
+    undecided: list[_Order]
+    working: list[_Order]
+    closed_orders: int
+    broken: dict[str, str]
+    strategies: list[RunnerDump]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_head = msgspec.msgpack.Decoder(_Head).decode
+_ids = msgspec.msgpack.Decoder(list[int]).decode
+_orders = msgspec.msgpack.Decoder(list[_Order]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class CoreDump:
+    """A core's state after the event `seq`.
+
+    Attributes:
+        journal_id: the core's journal.
+        seq: number of the last event in it; the core's `next_seq` less one.
+    """
+
+    journal_id: str
+    seq: int
+    _head: bytes
+    _closed: tuple[Order, ...]
+    _first_of_client: tuple[Order, ...]
+
+    def parts(self) -> Iterator[bytes]:
+        """Yield the parts for `load`; any thread may ask, whatever the core does meanwhile.
+
+        Raises:
+            DumpError: an order holds what msgpack cannot.
+        """
+        yield self._head
+        yield _encode([order.order_id for order in self._first_of_client])
+        for start in range(0, len(self._closed), ORDERS_PER_PART):
+            try:
+                yield _encode([_plain(order) for order in self._closed[start : start + ORDERS_PER_PART]])
+            except (OverflowError, UnicodeEncodeError) as error:
+                raise DumpError(f"an order cannot be dumped: {error}") from error
+
+
+def dump(core: Core) -> CoreDump:
+    """Return the core's state; call between two inputs, on the core's own thread.
+
+    Takes 3 ms with 50,000 closed and 100 working orders.
+
+    Raises:
+        DumpError: a strategy runs that cannot be dumped.
+    """
+    assert not core.strategies.pending, "a dump is taken between two inputs"
+    orders = core.orders.contents()
+    account = core.account
+    try:
+        head = _encode(
+            _Head(
+                next_seq=core.next_seq,
+                trading_state=core.trading_state,
+                taker_fee_ppm=core.taker_fee_ppm,
+                instruments=list(core.instruments.values()),
+                books=[(book.trade, book.bid, book.ask) for book in core.books.values()],
+                positions={
+                    instrument_id: (str(held.quantity), str(held.cost_basis), str(held.realised))
+                    for instrument_id, held in core.positions.items()
+                },
+                cash=_texts(account.cash),
+                deposits=_texts(account.deposits),
+                fees=_texts(account.fees),
+                undecided=[_plain(order) for order in orders.undecided],
+                working=[_plain(order) for order in orders.working],
+                closed_orders=len(orders.closed),
+                broken=core.strategies.broken,
+                strategies=core.strategies.dump(),
+            )
+        )
+    except (StrategyError, OverflowError, UnicodeEncodeError) as error:
+        raise DumpError(f"the core cannot be dumped: {error}") from error
+    return CoreDump(core.journal_id, core.next_seq - 1, head, orders.closed, orders.first_of_client)
+
+
+def load(
+    journal_id: str,
+    parts: Iterable[bytes | memoryview],
+    *,
+    venue: str = "paper",
+    kinds: Mapping[str, type[Strategy]] = STRATEGIES,
+) -> Core:
+    """Return a core equal to the one that was dumped: in its state and in all it will decide.
+
+    Args:
+        journal_id: as for `Core`.
+        parts: what `CoreDump.parts` gave.
+        venue: as for `Core`.
+        kinds: as for `Core`.
+
+    Raises:
+        DumpError: the parts are something else, or a strategy does not take its part.
+    """
+    try:
+        return _load(Core(journal_id, venue=venue, kinds=kinds), iter(parts))
+    except Exception as error:  # A strategy may raise anything, and so may parts of another version.
+        raise DumpError(f"no dump that can be loaded: {type(error).__name__}: {error}") from error
+
+
+def _load(core: Core, parts: Iterator[bytes | memoryview]) -> Core:
+    head, first_of_client = _head(next(parts)), _ids(next(parts))
+    core.next_seq = head.next_seq
+    core.trading_state = head.trading_state
+    core.taker_fee_ppm = head.taker_fee_ppm
+    for instrument, market in zip(head.instruments, head.books, strict=True):
+        core.instruments[instrument.instrument_id] = instrument
+        book = core.books[instrument.instrument_id] = Book(instrument)
+        book.trade, book.bid, book.ask = market
+    for instrument_id, held in head.positions.items():
+        core.positions[instrument_id] = Position(*map(int, held))
+    account = core.account
+    for amounts, texts in (
+        (account.cash, head.cash),
+        (account.deposits, head.deposits),
+        (account.fees, head.fees),
+    ):
+        amounts.update((currency, int(text)) for currency, text in texts.items())
+    closed = [_order(plain) for part in parts for plain in _orders(part)]
+    if len(closed) != head.closed_orders:
+        raise DumpError(f"{len(closed)} orders that are over, expected {head.closed_orders}")
+    core.orders.load(
+        list(map(_order, head.undecided)), list(map(_order, head.working)), closed, first_of_client
+    )
+    core.strategies.broken.update(head.broken)
+    core.strategies.load(head.strategies, core.orders)
+    return core
+
+
+def _texts(amounts: Mapping[str, int]) -> dict[str, str]:
+    return {currency: str(amount) for currency, amount in amounts.items()}
+
+
+def _plain(order: Order) -> _Order:
+    return _Order(
+        order.order_id,
+        order.request,
+        order.status,
+        order.client_order_id,
+        order.venue,
+        order.venue_order_id,
+        order.filled_quantity,
+        str(order.filled_value),
+        sorted(order.trade_ids),
+        order.rule,
+        order.reason,
+        order.updated_ns,
+    )
+
+
+def _order(plain: _Order) -> Order:
+    return Order(
+        plain.order_id,
+        plain.request,
+        plain.status,
+        plain.client_order_id,
+        plain.venue,
+        plain.venue_order_id,
+        plain.filled_quantity,
+        int(plain.filled_value),
+        set(plain.trade_ids),
+        plain.rule,
+        plain.reason,
+        plain.updated_ns,
+    )
