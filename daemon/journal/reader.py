@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from daemon.journal.archive_file import ArchiveReader, read_ends
 from daemon.journal.errors import JournalCorruptError, JournalError
-from daemon.journal.segment import SegmentReader, list_segments, read_seal
+from daemon.journal.listing import is_archived, list_journal
+from daemon.journal.segment import SegmentName, SegmentReader, read_seal
 from schemas.codec import CODEC, AnyEvent
-from schemas.frame import PAGE, FrameError, FrameType
+from schemas.frame import PAGE, FrameError, FrameType, SegmentHeader
 
 
 class Batch(NamedTuple):
@@ -27,11 +29,12 @@ class Batch(NamedTuple):
 
 
 class JournalReader:
-    """Reads the events of a journal folder in order.
+    """Reads the events of a journal folder in order, archived segments like plain ones.
 
     Attributes:
         directory: the folder with the segments.
         journal_id: the journal's uuid, 32 hexadecimal digits.
+        first_seq: where the journal begins; above 1 once retention let go of older segments.
 
     Raises:
         JournalError: there is no journal, or it cannot be read.
@@ -40,19 +43,26 @@ class JournalReader:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        segments = list_segments(directory)
+        segments = list_journal(directory)
         if not segments:
             raise JournalError(
                 f"{directory}: no segment here", hint="is this a taped data folder? `taped run` makes one"
             )
-        with SegmentReader(segments[0]) as first:
-            self.journal_id = first.header.journal.hex()
-            self.created_ns = first.header.created_ns
+        header = _header(directory, segments[0])
+        self.journal_id = header.journal.hex()
+        self.created_ns = header.created_ns
+
+    @property
+    def first_seq(self) -> int:
+        """Sequence number of the first event there is now."""
+        return list_journal(self.directory)[0].first_seq
 
     @property
     def last_seq(self) -> int:
         """Sequence number of the last whole event on disk now; scans the unsealed segment."""
-        last = list_segments(self.directory)[-1]
+        last = list_journal(self.directory)[-1]
+        if is_archived(last):
+            return read_ends(last)[1].next_seq - 1
         with SegmentReader(last) as reader:
             seal = read_seal(last, reader.header.nonce)
             if seal is not None:
@@ -64,10 +74,18 @@ class JournalReader:
     def batches(self, first_seq: int = 1, last_seq: int | None = None) -> Iterator[Batch]:
         """Yield the events from `first_seq` to `last_seq` (both included; None: to the end there is now).
 
+        From 1 on means from where the journal begins.
+
         Raises:
+            JournalError: retention let go of the events from `first_seq` on.
             JournalCorruptError: a frame is damaged or a segment does not follow the one before.
         """
-        segments = list_segments(self.directory)
+        segments = list_journal(self.directory)
+        if 1 < first_seq < segments[0].first_seq:
+            raise JournalError(
+                f"{self.directory}: begins at seq {segments[0].first_seq}, seq {first_seq} is gone",
+                hint="retention let go of them; a backup may have them",
+            )
         start = max(0, bisect_right([name.first_seq for name in segments], first_seq) - 1)
         expected: int | None = None
         for name in segments[start:]:
@@ -75,16 +93,47 @@ class JournalReader:
                 return
             if expected is not None and name.first_seq != expected:
                 raise JournalCorruptError(f"{name.path}: begins at seq {name.first_seq}, expected {expected}")
-            with SegmentReader(name) as reader:
+            with _open(self.directory, name) as reader:
+                if isinstance(reader, ArchiveReader):
+                    found = _archived_batches(reader, first_seq)
+                    expected = reader.footer.seal.next_seq
+                    yield from _cut(found, first_seq, last_seq)
+                    continue
                 if name.first_seq < first_seq:
                     _seek(reader, first_seq)
                 yield from _cut(_batches(reader, last=name is segments[-1]), first_seq, last_seq)
                 expected = reader.next_seq
 
 
+def _open(directory: Path, name: SegmentName) -> SegmentReader | ArchiveReader:
+    """Open a segment; one that was archived or removed since it was listed is looked for again."""
+    try:
+        return ArchiveReader(name) if is_archived(name) else SegmentReader(name)
+    except JournalError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+    for now in list_journal(directory):
+        if now.number == name.number:
+            return ArchiveReader(now) if is_archived(now) else SegmentReader(now)
+    raise JournalError(f"{name.path}: is gone", hint="retention let go of it while it was to be read")
+
+
+def _header(directory: Path, name: SegmentName) -> SegmentHeader:
+    with _open(directory, name) as reader:
+        return reader.header
+
+
+def _archived_batches(reader: ArchiveReader, first_seq: int) -> Iterator[Batch]:
+    for item in reader.batches(first_seq):
+        yield Batch(*item)
+
+
 def _seek(reader: SegmentReader, seq: int) -> None:
     """Move to the last indexed frame that begins at or below `seq`."""
-    seal = read_seal(reader.name, reader.header.nonce)
+    try:
+        seal = read_seal(reader.name, reader.header.nonce)
+    except FileNotFoundError:
+        return  # It was archived since it was opened: read from its beginning.
     if seal is None:
         return
     index = seal.seal.index

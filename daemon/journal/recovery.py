@@ -12,9 +12,11 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from daemon.journal.archive_file import read_ends
 from daemon.journal.disk import Disk
 from daemon.journal.errors import JournalCorruptError
-from daemon.journal.segment import SegmentName, SegmentReader, list_segments, read_seal
+from daemon.journal.listing import check_ends, is_archived, list_journal
+from daemon.journal.segment import SegmentName, SegmentReader, read_seal
 from schemas.frame import FrameError, NewerFormatError, SegmentHeader
 from schemas.trailer import IndexEntry
 
@@ -71,12 +73,13 @@ def recover(directory: Path, disk: Disk, *, watermark: int = 0) -> Recovered | N
         JournalCorruptError: something durable is damaged or missing; nothing was changed.
         NewerFormatError: a newer taped wrote it.
     """
-    segments = list_segments(directory)
+    segments = list_journal(directory)
     if not segments:
         if watermark:
             raise JournalCorruptError(f"{directory}: empty, but events up to seq {watermark} were projected")
         _remove_unfinished(directory, disk)
         return None
+    check_ends(directory, segments)
     _settle(segments[-1], disk)
     try:
         state = _check_chain(segments)
@@ -119,6 +122,13 @@ def _check_chain(segments: list[SegmentName]) -> Recovered:
     journal = b""
     sha256, crc, next_seq = bytes(32), 0, 1
     for name in segments:
+        if is_archived(name):
+            header, archived_seal, seal_crc = read_ends(name)
+            journal = journal or header.journal
+            if name is not segments[0] or header.number == 1:
+                _check_follows(name, header, journal, (sha256, crc, next_seq))
+            sha256, crc, next_seq = archived_seal.sha256, seal_crc, archived_seal.next_seq
+            continue
         with SegmentReader(name) as reader:
             header = reader.header
             journal = journal or header.journal
