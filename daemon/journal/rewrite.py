@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -16,8 +17,7 @@ from daemon.journal.errors import JournalError
 from daemon.journal.recovery import add_to_index
 from daemon.journal.salvage import Loss, Place, Salvaged, read_header, seq_after
 from daemon.journal.segment import segment_path
-from schemas.codec import CODEC
-from schemas.events import Event
+from schemas.codec import CODEC, AnyEvent
 from schemas.frame import PAGE, FrameType, SegmentHeader, pack_frame, pack_segment_header
 from schemas.trailer import Gap, IndexEntry, Seal
 
@@ -35,7 +35,12 @@ FIRST = End(1, bytes(32), 0)
 
 
 class Rewriter:
-    """Writes one segment anew beside the old one, then takes its name."""
+    """Writes one segment beside the old one, where there is one, then takes its name.
+
+    Attributes:
+        next_seq: the number the next event gets.
+        offset: where the next frame stands.
+    """
 
     def __init__(self, directory: Path, place: Place, journal: bytes, before: End, disk: Disk) -> None:
         if before.next_seq != place.first_seq:
@@ -63,7 +68,7 @@ class Rewriter:
         )
         disk.write(self._fd, [header], 0)
         self._sha = hashlib.sha256(header)
-        self._offset, self._crc, self._next_seq = PAGE, before.crc, place.first_seq
+        self.offset, self._crc, self.next_seq = PAGE, before.crc, place.first_seq
         self._times: list[int] = []
         self._frames = 0
         self._index: list[IndexEntry] = []
@@ -76,38 +81,38 @@ class Rewriter:
             self._write(msgspec.msgpack.encode(gap), 0, FrameType.GAP, now_ns)
         else:
             self._write(item.body, item.header.event_count, item.header.type, item.header.append_ns)
-        self._next_seq = seq_after(item)
+        self.next_seq = seq_after(item)
 
-    def append(self, events: list[Event], now_ns: int) -> None:
+    def append(self, events: Sequence[AnyEvent], now_ns: int) -> None:
         """Write events behind all others."""
         self._write(CODEC.encode(events), len(events), FrameType.DATA, now_ns)
-        self._next_seq += len(events)
+        self.next_seq += len(events)
 
     def _write(self, body: bytes, event_count: int, type_: FrameType, append_ns: int) -> None:
         buffers, self._crc, total = pack_frame(
             body,
             previous_crc=self._crc,
-            first_seq=self._next_seq,
-            offset=self._offset,
+            first_seq=self.next_seq,
+            offset=self.offset,
             append_ns=append_ns,
             event_count=event_count,
             type_=type_,
             nonce=self._nonce,
         )
-        self._disk.write(self._fd, buffers, self._offset)
+        self._disk.write(self._fd, buffers, self.offset)
         if type_ is FrameType.SEAL:
             return
         for buffer in buffers:
             self._sha.update(buffer)
-        add_to_index(self._index, IndexEntry(self._next_seq, self._offset, append_ns))
+        add_to_index(self._index, IndexEntry(self.next_seq, self.offset, append_ns))
         self._times = [self._times[0] if self._times else append_ns, append_ns]
-        self._offset += total
+        self.offset += total
         self._frames += 1
 
     def finish(self) -> End:
         """Seal the segment and put it in the place of the old one; durable on return."""
         seal = Seal(
-            next_seq=self._next_seq,
+            next_seq=self.next_seq,
             frames=self._frames,
             first_append_ns=self._times[0] if self._times else 0,
             last_append_ns=self._times[1] if self._times else 0,
