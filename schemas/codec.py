@@ -114,7 +114,7 @@ class Codec:
             events: list[AnyEvent] = self._batches.decode(body)
         except msgspec.ValidationError:
             return self._decode_one_by_one(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise CodecError(f"not a batch of events: {error}") from error
         else:
             return events

@@ -227,7 +227,12 @@ def unpack_frame_header(data: bytes | memoryview, *, segment: int, offset: int) 
             segment=segment, offset=offset, reason=f"{body_bytes} bytes, {count} events: over the limit"
         )
     if kind not in FrameType._value2member_map_ or codec != CODEC_MSGPACK:
-        raise FrameError(segment=segment, offset=offset, reason=f"frame type {kind}, codec {codec}: unknown")
+        # Its checksum holds, so somebody meant it: never a torn tail to be cut.
+        raise NewerFormatError(
+            segment=segment,
+            offset=offset,
+            reason=f"frame type {kind}, codec {codec} of a newer taped: upgrade taped",
+        )
     return FrameHeader(
         crc,
         body_crc,

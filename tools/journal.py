@@ -20,6 +20,7 @@ from daemon.journal.verify import Verification, verify
 from daemon.readmodel.watermark import projected_seq
 from schemas.codec import AnyEvent, UnknownEvent
 from schemas.events import EVENT_TYPES
+from tools import independent
 from tools.output import UsageError, print_json, print_table, progress
 
 
@@ -30,6 +31,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     stat = actions.add_parser("stat", help="segments, sequence numbers and bytes of a journal")
     stat.set_defaults(run=_stat)
     check = actions.add_parser("verify", help="read every byte and check every checksum, link and hash")
+    check.add_argument(
+        "--independent", action="store_true", help="also read with a second reader and compare event by event"
+    )
     check.set_defaults(run=_verify)
     dump = actions.add_parser("dump", help="print events, one a line")
     dump.add_argument("--from", dest="first", type=int, default=1, metavar="SEQ", help="first event (1)")
@@ -100,6 +104,8 @@ def _verify(arguments: argparse.Namespace) -> int:
     started = time.perf_counter()
     with progress("Verifying", total=total, unit="bytes", show=not arguments.json) as advance:
         found = verify(directory, advance)
+    if arguments.independent:
+        found.problems += [f"independent reader: {problem}" for problem in independent.compare(directory)]
     projected = projected_seq(arguments.data)
     if projected > found.last_seq:
         found.problems.append(

@@ -12,7 +12,15 @@ from typing import NamedTuple, Self
 
 from daemon.journal.errors import JournalCorruptError, JournalError
 from schemas import frame
-from schemas.frame import FRAME_HEADER_BYTES, PAGE, FrameError, FrameHeader, FrameType, SegmentHeader
+from schemas.frame import (
+    FRAME_HEADER_BYTES,
+    PAGE,
+    FrameError,
+    FrameHeader,
+    FrameType,
+    NewerFormatError,
+    SegmentHeader,
+)
 from schemas.trailer import Gap, Seal, TrailerError, decode_gap, decode_seal
 
 _NAME = re.compile(r"(\d{10})-(\d{20})\.evl")
@@ -223,6 +231,8 @@ class SegmentReader:
     def _is_own_frame(self, view: memoryview, offset: int) -> bool:
         try:
             header = frame.unpack_frame_header(view, segment=self.name.number, offset=offset)
+        except NewerFormatError:
+            raise
         except FrameError:
             return False
         return header is not None and header.nonce == self.header.nonce

@@ -103,3 +103,16 @@ def test_a_folder_without_a_journal_is_named(tmp_path, capsys):
     for action in ("stat", "verify", "dump"):
         assert main(["journal", action, str(tmp_path)]) == 1
         assert "is this a taped data folder?" in capsys.readouterr().err
+
+
+def test_the_independent_reader_agrees_on_a_whole_journal(data, capsys):
+    assert main(["journal", "verify", str(data), "--independent"]) == 0
+
+
+def test_the_independent_reader_tells_damage_in_its_own_words(data, capsys):
+    (segment,) = (data / "journal").glob("*.evl")
+    content = bytearray(segment.read_bytes())
+    content[2 * 4096 + 90] ^= 1
+    segment.write_bytes(content)
+    assert main(["journal", "verify", str(data), "--independent"]) == 1
+    assert "independent reader: " in capsys.readouterr().out
