@@ -165,6 +165,8 @@ def _read_open(reader: SegmentReader, header: SegmentHeader) -> Recovered:
             frames += 1
             first_ns, last_ns = first_ns or item.header.append_ns, item.header.append_ns
             add_to_index(index, IndexEntry(item.header.first_seq, item.header.offset, item.header.append_ns))
+    except NewerFormatError:
+        raise
     except FrameError as error:
         reason = error.reason
     later = reader.later_frame(alone=True) if reader.sealed is None else None

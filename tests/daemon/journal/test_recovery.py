@@ -199,3 +199,15 @@ def test_kill_9_keeps_every_acknowledged_event_round_after_round(folder):
         assert found == list(range(1, len(found) + 1))
         assert len(found) >= acknowledged
     assert acknowledged > 5000
+
+
+def test_a_frame_of_a_newer_taped_is_refused_by_name_and_not_cut(folder):
+    path, end = crashed(folder)
+    data = bytearray(path.read_bytes())
+    start = end - PAGE
+    data[start + 48] = 9
+    data[start + 4 : start + 8] = struct.pack("<I", crc32(bytes(data[start + 8 : start + 64])))
+    path.write_bytes(data)
+    with pytest.raises(NewerFormatError, match="upgrade taped"):
+        open_small(folder)
+    assert path.read_bytes() == bytes(data)
