@@ -44,7 +44,7 @@ from schemas.frame import SCHEMA_EPOCH
 log = logging.getLogger(__name__)
 
 EVERY_EVENTS = 1_000_000
-"""Events between two snapshots; so many at most are replayed after a crash, in some 0.5 s."""
+"""Events between two snapshots; about so many at most are replayed after a crash, in 0.5 to 0.6 s."""
 
 KEEP = 3
 

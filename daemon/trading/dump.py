@@ -25,7 +25,7 @@ from schemas.errors import TapedError
 from schemas.events import InstrumentDefined, OrderRequested, Quote, Trade, TradingState
 
 ORDERS_PER_PART = 256
-"""Encoding so many takes some 0.2 ms, during which no other thread runs."""
+"""Making a part of so many takes 0.3 ms; other threads get their turn between the steps of it."""
 
 
 class DumpError(TapedError):
@@ -103,7 +103,7 @@ class CoreDump:
 def dump(core: Core) -> CoreDump:
     """Return the core's state; call between two inputs, on the core's own thread.
 
-    Takes 3 ms with 50,000 closed and 100 working orders.
+    Takes 3 to 7 ms with 50,000 closed and 100 working orders.
 
     Raises:
         DumpError: a strategy runs that cannot be dumped.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 from pathlib import Path
@@ -11,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.journal.disk import Disk
+from daemon.journal.errors import JournalPoisonedError
 from daemon.journal.reader import JournalReader
 from daemon.journal.writer import JournalWriter
 from daemon.snapshots import KEEP, Snapshots, load_newest, save, sequences
 from daemon.trading.core import Core
 from daemon.trading.strategy import Strategy
 from schemas.events import AssetClass, InstrumentDefined, OperatorCommand, Trade
+from tests.daemon.test_engine import MARKET, Gate, order, running
 
 JOURNAL = "0123456789abcdef0123456789abcdef"
 CODE = "c" * 64
@@ -327,3 +330,44 @@ def test_a_start_from_a_snapshot_replays_the_tail_of_two_million_events(data_fol
         replayed += len(batch.events)
     assert replayed == last_seq(core) - snapshot_seq < (tail + 1) * frame
     assert loaded.state() == core.state()
+
+
+async def test_every_snapshot_of_a_live_engine_and_the_tail_equal_the_whole_journal(data_folder, monkeypatch):
+    monkeypatch.setattr("daemon.snapshots.KEEP", 1_000)
+    async with running(data_folder / "journal") as engine:
+        snapshots = Snapshots(data_folder, CODE, every=7)
+        engine.subscribe(lambda batch: snapshots.on_durable(batch.last_seq, engine.core))
+        await engine.execute(MARKET)
+        for n in range(40):
+            await engine.execute([order(n)])
+        last = await engine.execute(trades(1, 5))
+    await asyncio.to_thread(snapshots.close, engine.core, engine.durable_seq)
+    assert engine.durable_seq >= last.last_seq
+    reader = JournalReader(data_folder / "journal")
+    taken = sequences(data_folder)
+    assert len(taken) > 5
+    assert taken[-1] == reader.last_seq
+    for seq in reversed(taken):
+        core = load_newest(data_folder, reader.journal_id, CODE, reader.last_seq)
+        assert core is not None
+        assert last_seq(core) == seq
+        for batch in reader.batches(core.next_seq):
+            core.replay(batch.first_seq, batch.events)
+        assert core.state() == engine.core.state()
+        file_of(data_folder, seq).unlink()
+
+
+async def test_a_journal_that_fails_leaves_no_snapshot_of_what_it_lost(data_folder):
+    disk = Gate()
+    async with running(data_folder / "journal", disk) as engine:
+        snapshots = Snapshots(data_folder, CODE, every=1)
+        await engine.execute(MARKET)
+        kept = engine.durable_seq
+        engine.subscribe(lambda batch: snapshots.on_durable(batch.last_seq, engine.core))
+        disk.broken = True
+        with pytest.raises(JournalPoisonedError):
+            await engine.execute([order()])
+        disk.broken = False
+    snapshots.close(engine.core, engine.durable_seq)
+    assert engine.durable_seq == kept < last_seq(engine.core)
+    assert sequences(data_folder) == []
