@@ -62,12 +62,13 @@ class Space(NamedTuple):
     """One look at the disk.
 
     `rest_bytes` is what the journal can still write without another segment; `waiting` says that
-    the next segment waits for space.
+    the next segment waits for space; `exhausted` that all but the last pages are used as well.
     """
 
     free_bytes: int
     rest_bytes: int
     waiting: bool
+    exhausted: bool = False
 
 
 class ReserveDisk(Disk):
@@ -102,14 +103,9 @@ class ReserveDisk(Disk):
 
     def space(self) -> Space:
         """Look at the disk now."""
-        rest = max(0, self._segment_bytes - self._written_to)
-        return Space(self._free_bytes(self._directory), rest, self._waiting)
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether all but the last pages of the space taken before are used, and no more is there."""
-        seal_room = min(_SEAL_ROOM, self._segment_bytes // 4)
-        return self._waiting and self._segment_bytes - self._written_to <= seal_room + _LAST_PAGES
+        frames_end = self._segment_bytes - min(_SEAL_ROOM, self._segment_bytes // 4)
+        rest, waiting = max(0, frames_end - self._written_to), self._waiting
+        return Space(self._free_bytes(self._directory), rest, waiting, waiting and rest <= _LAST_PAGES)
 
     def stop(self) -> None:
         """Let whoever waits for space fail: the journal is about to be closed."""
@@ -309,8 +305,9 @@ class Engine(Protocol):
 def look(engine: Engine, disk: ReserveDisk, watch: DiskWatch, now_ns: int) -> None:
     """Look at the disk once, and let the engine know."""
     shedder = engine.shedder
-    shedder.paused = disk.exhausted
-    events = watch.step(disk.space(), engine.core.trading_state, engine.core.trading_source, now_ns)
+    space = disk.space()
+    shedder.paused = space.exhausted
+    events = watch.step(space, engine.core.trading_state, engine.core.trading_source, now_ns)
     if not shedder.paused:
         # Ticks that were dropped stand before the rung that ends it. A pause is told when it is over.
         events = [*shedder.take_gaps(now_ns), *events]

@@ -244,7 +244,7 @@ def test_a_roll_waits_for_space_and_goes_on_when_there_is_some(tmp_path):
 
         thread = threading.Thread(target=write)
         thread.start()
-        eventually(lambda: disk.exhausted)
+        eventually(lambda: disk.space().exhausted)
         time.sleep(0.1)
         assert thread.is_alive()
         assert 300 < len(done) < 500
@@ -298,12 +298,12 @@ def test_an_error_of_the_device_is_no_lack_of_space(tmp_path, monkeypatch):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """Mount point of an ext4 file system of 24 MiB."""
+    """Mount point of an ext4 file system of 64 MiB."""
     if os.geteuid() != 0:
         pytest.skip("mounting a loop device needs root")
     image, mount = tmp_path / "image", tmp_path / "mount"
     with image.open("wb") as file:
-        file.truncate(24 << 20)
+        file.truncate(64 << 20)
     mount.mkdir()
     try:
         subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", image], check=True, capture_output=True)
@@ -384,7 +384,7 @@ def test_a_full_disk_stops_trading_and_freed_space_brings_it_back_without_a_rest
             assert watch.level is DiskLevel.REFUSE_RISK
             assert OrderDenied in await order(engine, 1)
             assert engine.shedder.filter([quote(), quote()]) == []
-            while not disk.exhausted:
+            while not disk.space().exhausted:
                 await order(engine, len(acknowledged))
             # Whoever does not ask for the pause only waits: the journal stands still, and lives.
             late = [asyncio.ensure_future(order(engine, 10_000 + n)) for n in range(100)]
