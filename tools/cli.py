@@ -42,7 +42,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "run": Command("tools.run", "run the daemon"),
     "demo": Command("tools.run_demo", "run a daemon with simulated markets and a strategy, to look at"),
     "import": Command("tools.import_data", "bring recorded market data into a journal"),
-    "journal": Command("tools.journal", "look into a journal and check it: stat, verify, dump"),
+    "journal": Command("tools.journal", "look into a journal, check it, cut it, mend it"),
     "replay": Group(
         {
             "backtest": Command("tools.backtest", "run a strategy over a recorded journal"),

@@ -1,32 +1,28 @@
-"""`taped journal stat|verify|dump`: looks into a journal, also while a daemon writes it; changes nothing."""
+"""`taped journal`: looks into a journal, also while a daemon writes it. What changes one is elsewhere."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 import time
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from enum import Enum
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from daemon.journal.lock import holder
 from daemon.journal.reader import JournalReader
 from daemon.journal.segment import SegmentReader, list_segments, read_seal
 from daemon.journal.verify import Verification, verify
 from daemon.readmodel.watermark import projected_seq
-from schemas.codec import AnyEvent, UnknownEvent
-from schemas.events import EVENT_TYPES
-from tools import independent
+from tools import independent, journal_repair, journal_slice, journal_tail
+from tools.event_text import print_events, time_text, wanted_types
 from tools.output import UsageError, print_json, print_table, progress
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the parser of `taped`."""
-    parser = commands.add_parser("journal", help="look into a journal and check it: stat, verify, dump")
+    parser = commands.add_parser(
+        "journal",
+        help="look into a journal, check it, cut it, mend it",
+    )
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     stat = actions.add_parser("stat", help="segments, sequence numbers and bytes of a journal")
     stat.set_defaults(run=_stat)
@@ -43,6 +39,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     for action in (stat, check, dump):
         action.add_argument("data", type=Path, metavar="DATA", help="data folder")
         action.add_argument("--json", action="store_true", help="print JSON")
+    for module in (journal_tail, journal_slice, journal_repair):
+        module.add(actions)
 
 
 def _stat(arguments: argparse.Namespace) -> int:
@@ -64,7 +62,7 @@ def _stat(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(summary)
         return 0
-    print(f"journal {reader.journal_id}, made {_time(reader.created_ns)}")
+    print(f"journal {reader.journal_id}, made {time_text(reader.created_ns)}")
     held = f"held by process {summary['held_by_pid']}" if summary["held_by_pid"] else "held by nobody"
     print(f"events {summary['first_seq']:,} to {last_seq:,} in {len(rows)} segments, {held}")
     columns = ["segment", "first_seq", "last_seq", "bytes", "sealed", "first_append", "last_append"]
@@ -93,7 +91,7 @@ def _segment_row(name: Any) -> dict[str, Any]:
 
 def _cell(row: dict[str, Any], column: str) -> object:
     if column.endswith("_append"):
-        return _time(row[f"{column}_ns"])
+        return time_text(row[f"{column}_ns"])
     value = row[column]
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
@@ -154,53 +152,10 @@ def _print_verification(found: Verification, seconds: float) -> None:
 
 
 def _dump(arguments: argparse.Namespace) -> int:
-    names = {record.__name__ for record in EVENT_TYPES}
-    wanted = set(arguments.type or ())
-    if wanted - names:
-        raise UsageError(
-            f"--type {', '.join(sorted(wanted - names))}: no such event",
-            hint=f"one of {', '.join(sorted(names))}",
-        )
+    wanted = wanted_types(arguments.type)
     if arguments.last is not None and arguments.last < arguments.first:
         raise UsageError(f"--from {arguments.first} --to {arguments.last}: ends before it begins")
-    for seq, event in _events(arguments):
-        name = "Unknown" if isinstance(event, UnknownEvent) else type(event).__name__
-        if wanted and name not in wanted:
-            continue
-        fields = _fields(event)
-        if arguments.json:
-            row = {"seq": seq, "type": name, **fields}
-            sys.stdout.write(msgspec.json.encode(row).decode() + "\n")
-        else:
-            text = " ".join(
-                f"{key}={value}" for key, value in fields.items() if key not in {"version", "ts_ns"}
-            )
-            sys.stdout.write(f"{seq} {_time(event.ts_ns)} {name} {text}\n")
-    return 0
-
-
-def _events(arguments: argparse.Namespace) -> Iterator[tuple[int, AnyEvent]]:
     reader = JournalReader(arguments.data / "journal")
     for batch in reader.batches(max(1, arguments.first), arguments.last):
-        yield from enumerate(batch.events, batch.first_seq)
-
-
-def _fields(event: AnyEvent) -> dict[str, Any]:
-    if isinstance(event, UnknownEvent):
-        return {"fields": event.fields}
-    return {key: _plain(value) for key, value in msgspec.structs.asdict(event).items()}
-
-
-def _plain(value: Any) -> Any:
-    return value.name if isinstance(value, Enum) else value
-
-
-def _time(ns: int | None) -> str | None:
-    """Return nanoseconds as ISO 8601 UTC with all nine digits, or None."""
-    if ns is None:
-        return None
-    seconds, rest = divmod(ns, 10**9)
-    try:
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
-    except (OverflowError, ValueError, OSError):
-        return f"{ns} ns"
+        print_events(batch, wanted, as_json=arguments.json)
+    return 0
