@@ -89,6 +89,7 @@ class Core:
         self.orders = OrderTable()
         self.portfolio = Portfolio()
         self.trading_state = TradingState.ACTIVE
+        self.trading_source = ""
         self.taker_fee_ppm = 0
         self.strategies = Runners(kinds, self.books)
         self._pending = self.strategies.pending
@@ -338,6 +339,7 @@ class Core:
 
     def _state_changed(self, seq: int, event: TradingStateChanged) -> None:  # noqa: ARG002
         self.trading_state = event.state
+        self.trading_source = event.source
 
     def _strategy_started(self, seq: int, event: StrategyStarted) -> None:
         self.strategies.start(seq, event)
@@ -365,6 +367,7 @@ class Core:
         return {
             "next_seq": self.next_seq,
             "trading_state": self.trading_state.name,
+            "trading_source": self.trading_source,
             "taker_fee_ppm": self.taker_fee_ppm,
             "instruments": msgspec.to_builtins(list(self.instruments.values())),
             "books": {

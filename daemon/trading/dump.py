@@ -50,6 +50,7 @@ class _Order(msgspec.Struct, array_like=True, gc=False):
 class _Head(msgspec.Struct, array_like=True):
     next_seq: int
     trading_state: TradingState
+    trading_source: str
     taker_fee_ppm: int
     instruments: list[InstrumentDefined]
     books: list[tuple[Trade | None, Quote | None, Quote | None]]
@@ -116,6 +117,7 @@ def dump(core: Core) -> CoreDump:
             _Head(
                 next_seq=core.next_seq,
                 trading_state=core.trading_state,
+                trading_source=core.trading_source,
                 taker_fee_ppm=core.taker_fee_ppm,
                 instruments=list(core.instruments.values()),
                 books=[(book.trade, book.bid, book.ask) for book in core.books.values()],
@@ -166,6 +168,7 @@ def _load(core: Core, parts: Iterator[bytes | memoryview]) -> Core:
     head, first_of_client = _head(next(parts)), _ids(next(parts))
     core.next_seq = head.next_seq
     core.trading_state = head.trading_state
+    core.trading_source = head.trading_source
     core.taker_fee_ppm = head.taker_fee_ppm
     for instrument, market in zip(head.instruments, head.books, strict=True):
         core.instruments[instrument.instrument_id] = instrument

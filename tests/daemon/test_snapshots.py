@@ -345,7 +345,7 @@ async def test_every_snapshot_of_a_live_engine_and_the_tail_equal_the_whole_jour
     assert engine.durable_seq >= last.last_seq
     reader = JournalReader(data_folder / "journal")
     taken = sequences(data_folder)
-    assert len(taken) > 5
+    assert len(taken) > 2
     assert taken[-1] == reader.last_seq
     for seq in reversed(taken):
         core = load_newest(data_folder, reader.journal_id, CODE, reader.last_seq)

@@ -226,3 +226,17 @@ def test_missing_and_foreign_parts_fail_the_load(make):
     with pytest.raises(DumpError):
         load(make.journal, [b"\x00", *parts[1:]])
     assert load(make.journal, parts).state() == desk.core.state()
+
+
+def test_a_strategy_that_raised_and_a_request_without_verdict_are_settled_after_a_load(make):
+    desk = make.Desk(Core(make.journal, kinds=KINDS))
+    desk.take(make.instrument(1), make.deposit())
+    desk.take(make.command("strategy.start", strategy_id="y", kind="busy", instruments=["I1"]))
+    core = replayed(make, [*desk.merged, make.trade(17), make.order()])
+    assert core.strategies.broken
+    assert core.orders.undecided
+    loaded = again(core)
+    assert hidden(loaded) == hidden(core)
+    decided, _ = loaded.run([make.tick()])
+    assert len(decided) == 3
+    assert decided == core.run([make.tick()])[0]
