@@ -18,6 +18,7 @@ from daemon.api.access import Access
 from daemon.api.app import create_app
 from daemon.api.serving import serve
 from daemon.config import Configuration, code_hash, config_hash
+from daemon.disk_space import DiskWatch, ReserveDisk, watch_disk
 from daemon.engine import Engine
 from daemon.journal.errors import JournalPoisonedError
 from daemon.journal.reader import JournalReader
@@ -26,6 +27,7 @@ from daemon.readmodel.projector import Projector
 from daemon.readmodel.queries import ReadModelQueries
 from daemon.readmodel.watermark import projected_seq
 from daemon.settings import Settings
+from daemon.snapshots import Snapshots, load_newest
 from daemon.trading.core import Core
 from daemon.venue.feeds.feed import Feed, make_feed
 from daemon.venue.paper import PaperVenue
@@ -59,6 +61,7 @@ class Daemon:
 
     Attributes:
         url: where the API listens.
+        disk: how nearly full the disk is.
         engine: the one sequence.
     """
 
@@ -66,6 +69,7 @@ class Daemon:
         self.configuration = configuration
         self.settings: Settings = configuration.settings
         self.url = ""
+        self.disk = DiskWatch(self.settings.journal.segment_mib << 20)
         self._stop = asyncio.Event()
         self._stop_reason = "stopped"
 
@@ -111,6 +115,7 @@ class Daemon:
         )
         feed = make_feed(self.settings.feed, self.engine.core.instruments.values())
         if feed is not None:
+            self.engine.shedder.feed = feed.name
             await stack.enter_async_context(self._background(self._run_feed(feed)))
         log.info("ready after %.2f s at %s", time.perf_counter() - started, self.url)
 
@@ -118,15 +123,15 @@ class Daemon:
     async def _sequence(self, data: Path) -> AsyncIterator[tuple[Engine, Projector]]:
         """Open the journal and rebuild core and read model from it; close in reverse."""
         readmodel, journal = data / "readmodel.db", data / "journal"
+        segment_bytes = self.settings.journal.segment_mib << 20
+        disk = ReserveDisk(data, segment_bytes)
+        code = code_hash()
         writer = JournalWriter.open(
-            journal,
-            segment_bytes=self.settings.journal.segment_mib << 20,
-            watermark=projected_seq(data),
+            journal, segment_bytes=segment_bytes, watermark=projected_seq(data), disk=disk
         )
         try:
-            core = Core(writer.journal_id)
-            if writer.next_seq > 1:
-                rebuild_core(core, JournalReader(journal))
+            core = rebuilt_core(data, writer, code)
+            snapshots = Snapshots(data, code, last_seq=core.next_seq - 1)
             venue = PaperVenue(
                 maker_fee_ppm=self.settings.venue.maker_fee_ppm,
                 taker_fee_ppm=self.settings.venue.taker_fee_ppm,
@@ -146,12 +151,17 @@ class Daemon:
             max_frame_events=self.settings.journal.max_batch,
         )
         engine.subscribe(lambda batch: projector.offer(batch.first_seq, batch.events))
+        engine.subscribe(lambda batch: snapshots.on_durable(batch.last_seq, core))
         if restored:
             engine.ingest(restored)
+        watch = watch_disk(engine, disk, self.disk, clock_ns=time.time_ns)
         try:
-            yield engine, projector
+            async with self._background(watch):
+                yield engine, projector
         finally:
+            disk.stop()
             await self._close_sequence(engine, projector)
+            await asyncio.to_thread(snapshots.close, core, engine.durable_seq, timeout_s=1.0)
 
     async def _close_sequence(self, engine: Engine, projector: Projector) -> None:
         last: list[Event] = [DaemonStopped(ts_ns=time.time_ns(), reason=self._stop_reason)]
@@ -212,6 +222,8 @@ class Daemon:
     async def _tick_clock(self) -> None:
         while True:
             await asyncio.sleep(1 - time.time() % 1)
+            if self.engine.shedder.paused:
+                continue
             self.engine.ingest([ClockTicked(ts_ns=time.time_ns(), synchronized=clock.synchronized())])
 
     async def _run_feed(self, feed: Feed) -> None:
@@ -230,10 +242,16 @@ class Daemon:
         )
 
 
-def rebuild_core(core: Core, reader: JournalReader) -> None:
-    """Replay the whole journal into a new core."""
-    for batch in reader.batches():
+def rebuilt_core(data: Path, writer: JournalWriter, code: str) -> Core:
+    """Return the core as the journal left it: from the newest snapshot that fits, and what came after."""
+    if writer.next_seq == 1:
+        return Core(writer.journal_id)
+    core = load_newest(data, writer.journal_id, code, writer.next_seq - 1) or Core(writer.journal_id)
+    for batch in JournalReader(writer.directory).batches(core.next_seq):
+        # A jump is a loss the journal tells of: the reader refuses any other.
+        core.next_seq = batch.first_seq
         core.replay(batch.first_seq, batch.events)
+    return core
 
 
 def raise_descriptor_limit() -> None:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
+from daemon.disk_space import Shedder
 from daemon.journal.acks import Acknowledgements
 from daemon.journal.commit import CommitThread
 from daemon.journal.errors import JournalPoisonedError
@@ -56,6 +57,7 @@ class Engine:
         stopping: no new commands are taken.
         failed: why nothing can be made durable any more, or None.
         failure: resolves to that reason.
+        shedder: drops ticks while the disk is nearly full.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Engine:
         self.durable_seq = writer.next_seq - 1
         self.stopping = False
         self.failed: str | None = None
+        self.shedder = Shedder()
         self._venue = venue
         self._loop = asyncio.get_running_loop()
         self.failure: asyncio.Future[str] = self._loop.create_future()
@@ -115,11 +118,13 @@ class Engine:
         Raises:
             EngineStoppedError: the journal failed.
         """
-        self._submit(inputs, urgent=False)
+        kept = self.shedder.filter(inputs)
+        if kept:
+            self._submit(kept, urgent=False)
 
     async def publish(self, inputs: list[Event]) -> None:
         """Take a feed's events, and let the feed wait while too many wait for the disk."""
-        self._submit(inputs, urgent=False)
+        self.ingest(inputs)
         if self._commit.pending > MAX_PENDING_EVENTS:
             await self._publishers.wait_for(self.next_seq - 1 - MAX_PENDING_EVENTS // 2)
 
@@ -133,6 +138,8 @@ class Engine:
         """
         if self.stopping:
             raise EngineStoppedError("taped is stopping", hint="try again when it has started")
+        if self.shedder.paused:
+            raise EngineStoppedError("the disk is full", hint="free some space; taped goes on by itself")
         # Refused here it is one command; on the journal's thread it would be the end of the journal.
         CODEC.encode(inputs)
         batch = self._submit(inputs, urgent=True)

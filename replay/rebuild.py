@@ -17,11 +17,10 @@ import apsw
 from daemon.journal.errors import JournalCorruptError
 from daemon.journal.lock import JournalLock
 from daemon.journal.reader import JournalReader
+from daemon.readmodel.catch_up import in_transactions
 from daemon.readmodel.content import content_hash
 from daemon.readmodel.database import ReadModelError, merge_log, open_reader, remove
-from daemon.readmodel.projector import MAX_TRANSACTION_EVENTS
 from daemon.readmodel.writer import PRUNE_EVERY, ReadModelWriter
-from schemas.codec import AnyEvent
 
 Progress = Callable[[int, int], None]
 """Called with the last seq done and the last seq there is."""
@@ -117,17 +116,11 @@ def _build(path: Path, journal: JournalReader, keep_ticks: int | None, progress:
     # Tick rows that the limit at the journal's end would delete again are not written in the first place.
     writer.skip_ticks_to = last_seq - last_seq % PRUNE_EVERY - writer.keep_ticks
     try:
-        events: list[AnyEvent] = []
-        for batch in journal.batches(1, last_seq):
-            events += batch.events
-            if len(events) >= MAX_TRANSACTION_EVENTS:
-                writer.apply(writer.applied_seq + 1, events)
-                events = []
-                if progress is not None:
-                    progress(writer.applied_seq, last_seq)
-        writer.apply(writer.applied_seq + 1, events)
-        if progress is not None:
-            progress(writer.applied_seq, last_seq)
+        for first_seq, events in in_transactions(journal.batches(1, last_seq)):
+            writer.skip_to(first_seq - 1)
+            writer.apply(first_seq, events)
+            if progress is not None:
+                progress(writer.applied_seq, last_seq)
         return writer.applied_seq
     finally:
         writer.close()

@@ -20,6 +20,7 @@ from types import FrameType
 
 from daemon.journal.reader import JournalReader
 from daemon.journal.writer import JournalWriter
+from daemon.readmodel.catch_up import in_transactions
 from daemon.readmodel.watermark import projected_seq
 from daemon.readmodel.writer import ReadModelWriter
 from daemon.venue.feeds.columns import ColumnError
@@ -376,8 +377,9 @@ def _catch_up(data: Path) -> None:
     try:
         readmodel = ReadModelWriter(data / "readmodel.db", reader.journal_id)
         try:
-            for batch in reader.batches(readmodel.applied_seq + 1):
-                readmodel.apply(batch.first_seq, batch.events)
+            for first_seq, events in in_transactions(reader.batches(readmodel.applied_seq + 1)):
+                readmodel.skip_to(first_seq - 1)
+                readmodel.apply(first_seq, events)
         finally:
             readmodel.close()
     except TapedError as error:

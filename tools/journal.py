@@ -131,6 +131,9 @@ def _verification(found: Verification, seconds: float) -> dict[str, Any]:
         "bytes": found.bytes,
         "seconds": round(seconds, 3),
         "torn_bytes_at": found.torn_bytes_at,
+        "gaps": [
+            {"lost_from": gap.lost_from, "next_seq": gap.next_seq, "reason": gap.reason} for gap in found.gaps
+        ],
         "problems": found.problems,
     }
 
@@ -146,6 +149,8 @@ def _print_verification(found: Verification, seconds: float) -> None:
             f"torn tail at {found.torn_bytes_at}: taken as never acknowledged; "
             "the next start cuts it and keeps a copy"
         )
+    for gap in found.gaps:
+        print(f"gap: events {gap.lost_from:,} to {gap.next_seq - 1:,} were given up ({gap.reason})")
     for problem in found.problems:
         print(f"DAMAGED {problem}")
     print("passed" if found.passed else f"FAILED, problems: {len(found.problems)}; restore a backup")

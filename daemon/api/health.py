@@ -51,6 +51,10 @@ def look(engine: Engine, projection: Projection) -> Health:
         reasons.append(f"the read model is {lag} events behind, more than {MAX_LAG}")
     if projection.failed is not None:
         reasons.append(f"the read model stands still: {projection.failed}")
+    if engine.shedder.paused:
+        reasons.append("the disk is full: nothing is journaled until there is space")
+    elif engine.shedder.shedding:
+        reasons.append("the disk is nearly full: ticks are dropped")
     if reasons:
         status = HealthStatus.DEGRADED
     if engine.stopping:

@@ -77,6 +77,9 @@ class Metrics:
             events.add_metric([record.__name__], count)
         yield events
         yield CounterMetricFamily(
+            "taped_ticks_shed", "Ticks dropped because the disk was nearly full", engine.shedder.shed
+        )
+        yield CounterMetricFamily(
             "taped_journal_written_bytes",
             "Bytes written to the journal since the start",
             engine.bytes_written,

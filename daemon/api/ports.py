@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Callable
 from typing import Protocol
 
+from daemon.disk_space import Shedder
 from daemon.journal.reader import Batch
 from daemon.settings import ApiSettings as ApiSettings  # noqa: PLC0414  # Part of this interface.
 from daemon.trading.core import Core
@@ -42,6 +43,10 @@ class Engine(Protocol):
     @property
     def bytes_written(self) -> int:
         """Bytes the journal wrote since the start."""
+
+    @property
+    def shedder(self) -> Shedder:
+        """What is dropped while the disk is nearly full."""
 
     @property
     def stopping(self) -> bool:

@@ -17,7 +17,7 @@ from schemas.codec import CODEC, CodecError
 from schemas.errors import TapedError
 from schemas.events import EVENT_TYPES
 from schemas.frame import FrameError, FrameType, SegmentHeader
-from schemas.trailer import Seal
+from schemas.trailer import Gap, Seal
 
 _HASH_BYTES = 4 << 20
 _NAMES = {record.__struct_config__.tag: record.__name__ for record in EVENT_TYPES}
@@ -40,6 +40,7 @@ class Verification:
     first_seq: int = 0
     last_seq: int = 0
     torn_bytes_at: str | None = None
+    gaps: list[Gap] = field(default_factory=list)
     type_ids: Counter[int] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
 
@@ -118,6 +119,7 @@ def _verify_segment(
             _verify_frames(reader, found, advance)
         except FrameError as error:
             _torn_or_damaged(reader, error, found, last=last)
+        found.gaps += reader.gaps
         found.last_seq = reader.next_seq - 1
         if reader.sealed is None:
             if not last:

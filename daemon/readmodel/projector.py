@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from daemon.journal.reader import JournalReader
+from daemon.readmodel.catch_up import MAX_TRANSACTION_EVENTS, in_transactions
 from daemon.readmodel.database import REBUILD_HINT, ReadModelMismatchError
 from daemon.readmodel.writer import ReadModelWriter
 from schemas.codec import AnyEvent
@@ -23,9 +24,6 @@ log = logging.getLogger(__name__)
 
 MAX_QUEUED_EVENTS = 50_000
 """Beyond this, batches are dropped and read from the journal later (some 10 MB)."""
-
-MAX_TRANSACTION_EVENTS = 16_384
-"""Few large transactions: each costs some ten waits for the interpreter lock, whatever its length."""
 
 LINGER_SECONDS = 0.02
 """Pause between transactions while little is queued: fewer of them leave more of the processor to others."""
@@ -143,18 +141,13 @@ class Projector:
 
     def _catch_up(self, writer: ReadModelWriter, last_seq: int) -> None:
         """Apply events from the journal, in transactions of their usual length."""
-        events: list[AnyEvent] = []
-        for batch in self._journal.batches(writer.applied_seq + 1, last_seq):
-            events += batch.events
-            if len(events) >= MAX_TRANSACTION_EVENTS:
-                writer.apply(writer.applied_seq + 1, events)
-                self._note(writer)
-                events = []
-            # The frame behind `last_seq` may be half written, so it is not asked for.
-            if self._abandoned or batch.last_seq >= last_seq:
-                break
-        if events and not self._abandoned:
-            writer.apply(writer.applied_seq + 1, events)
+        batches = self._journal.batches(writer.applied_seq + 1, last_seq)
+        for first_seq, events in in_transactions(batches, MAX_TRANSACTION_EVENTS):
+            if self._abandoned:
+                return
+            writer.skip_to(first_seq - 1)
+            writer.apply(first_seq, events)
+            self._note(writer)
 
     def _note(self, writer: ReadModelWriter) -> None:
         self.applied_seq = writer.applied_seq

@@ -96,6 +96,18 @@ class ReadModelWriter:
             # Something needs more than SQLite's 64 signed bits: a volume, or an event that makes no sense.
             self._transaction([_fitting(event) for event in events], careful=True)
 
+    def skip_to(self, seq: int) -> None:
+        """Go on behind a number, because the journal tells that what lies before it is lost.
+
+        Raises:
+            ReadModelError: SQLite failed.
+        """
+        if seq <= self.applied_seq:
+            return
+        with named_errors(self.path, "apply"):
+            self._connection.execute("UPDATE meta SET value = ? WHERE name = 'applied_seq'", (seq,))
+        self.applied_seq = seq
+
     def _transaction(self, events: Sequence[AnyEvent], *, careful: bool) -> None:
         execute = self._connection.execute
         with named_errors(self.path, "apply"):
