@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
-from itertools import accumulate, islice, repeat
+from itertools import accumulate, chain, islice, repeat
 from operator import add, mul
 from typing import Any
 
@@ -55,11 +55,12 @@ class Column(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """One field of many events.
 
     CONSTANT: `data` is the one value, in msgpack. NUMBERS: `data` are signed integers of `width`
-    bytes, to be multiplied by `scale`. CODED: unsigned indexes into `keys`. Numbers so found are added
-    up from `first` on where `summed`, and added to those of column `reference` where that is not -1.
-    VALUES: `data` is an array in msgpack. MIXED: `parts` are kinds (0 None, 1 integer, 2 text), the
-    integers and the texts. All but a constant's `data` are compressed by zstd; `raw_bytes` is their
-    length before that. Integers in `data` are little-endian.
+    bytes, to be multiplied by `scale`; of width 0 all of them are `scale`. CODED: `data` are unsigned
+    indexes into `keys`. Numbers so found are added up from `first` on where `summed`, and added to
+    those of column `reference` where that is not -1. VALUES: `data` is an array in msgpack. MIXED:
+    `parts` are kinds (0 None, 1 integer, 2 text), the integers and the texts. All but a constant's
+    `data` are compressed by zstd; `raw_bytes` is their length before that. Integers in `data` are
+    little-endian.
     """
 
     form: int
@@ -84,11 +85,13 @@ class Group(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ColumnBatch(msgspec.Struct, frozen=True, array_like=True):
-    """Groups, and for each event in order the group it is the next of."""
+    """Groups, and the order of their events: so many of this group, then so many of that one, and so on."""
 
     count: int
-    order: Column
     groups: list[Group]
+    runs: int
+    places: Column
+    lengths: Column
 
 
 RECORDS = {int(record.__struct_config__.tag): record for record in EVENT_TYPES}  # type: ignore[arg-type]
@@ -97,6 +100,7 @@ _LISTS: dict[int, Any] = {
     for type_id, record in RECORDS.items()
 }
 _batch_decoder = msgspec.msgpack.Decoder(ColumnBatch)
+_array_decoder = msgspec.msgpack.Decoder(list[Any])
 _rows_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -152,19 +156,19 @@ def _joined(data: bytes, read: Any) -> list[Any]:
             raise ColumnError("the groups do not add up to the batch")
         zstd = zstandard.ZstdDecompressor()
         groups = [read(group, zstd) for group in batch.groups]
-        if len(groups) == 1:
-            return list(groups[0])
-        return _merged(groups, _decode(batch.order, batch.count, {}, zstd))
+        return groups[0] if len(groups) == 1 else _merged(batch, groups, zstd)
     except (msgspec.MsgspecError, zstandard.ZstdError, CodecError) as error:
         raise ColumnError(f"not a batch of columns: {error}") from error
     except (LookupError, ValueError, TypeError, OverflowError, UnicodeDecodeError, RuntimeError) as error:
         raise ColumnError(f"not a batch of columns: {error!r}") from error
 
 
-def _merged(groups: list[list[Any]], order: list[int]) -> list[Any]:
-    """Return each event as the next one of its group."""
-    events = list(map(next, map([iter(group) for group in groups].__getitem__, order)))
-    if len(events) != len(order):
+def _merged(batch: ColumnBatch, groups: list[list[Any]], zstd: zstandard.ZstdDecompressor) -> list[Any]:
+    """Put the events of several groups in their order: 70 ns a run and 8 ns an event."""
+    places = map([iter(group) for group in groups].__getitem__, _decode(batch.places, batch.runs, {}, zstd))
+    runs = map(islice, places, _decode(batch.lengths, batch.runs, {}, zstd))
+    events = list(chain.from_iterable(runs))
+    if len(events) != batch.count:
         raise ColumnError("the order asks for more of a group than it has")
     return events
 
@@ -197,10 +201,16 @@ def _counted(items: list[Any], group: Group) -> list[Any]:
 
 
 def _tuples(group: Group, zstd: zstandard.ZstdDecompressor) -> Iterator[tuple[Any, ...]]:
-    columns: dict[int, list[Any]] = {}
+    """Yield the events as arrays; values are made as they are asked for, while they are still in cache."""
+    referenced = {column.reference for column in group.columns}
+    columns: list[Iterable[Any]] = []
+    lists: dict[int, list[Any]] = {}
     for n, column in enumerate(group.columns):
-        columns[n] = _decode(column, group.count, columns, zstd)
-    return zip(repeat(group.type_id, group.count), *columns.values(), strict=True)
+        values = _decode(column, group.count, lists, zstd)
+        if n in referenced:
+            values = lists[n] = list(values)
+        columns.append(values)
+    return zip(repeat(group.type_id, group.count), *columns, strict=True)
 
 
 def decode_column(column: Column, count: int) -> list[Any]:
@@ -210,9 +220,12 @@ def decode_column(column: Column, count: int) -> list[Any]:
         ColumnError: it is not that.
     """
     try:
-        return _decode(column, count, {}, zstandard.ZstdDecompressor())
+        values = list(_decode(column, count, {}, zstandard.ZstdDecompressor()))
     except (msgspec.MsgspecError, zstandard.ZstdError, LookupError, ValueError, TypeError) as error:
         raise ColumnError(f"not a column: {error!r}") from error
+    if len(values) != count:
+        raise ColumnError(f"a column of {len(values)}, expected {count}")
+    return values
 
 
 def _decode(
@@ -221,55 +234,62 @@ def _decode(
     earlier: dict[int, list[Any]],
     zstd: zstandard.ZstdDecompressor,
     depth: int = 0,
-) -> list[Any]:
+) -> Iterable[Any]:
+    """Return a column's values; the caller checks that there are `count`."""
     if column.form == Form.CONSTANT:
-        return [msgspec.msgpack.decode(column.data)] * count
+        return repeat(msgspec.msgpack.decode(column.data), count)
     if column.form == Form.VALUES:
-        values = msgspec.msgpack.decode(_inflated(column, zstd))
-    elif column.form == Form.MIXED and depth < _MAX_DEPTH:
-        values = _unmixed(column, count, zstd, depth)
-    else:
-        values = _numbers(column, count, earlier, zstd)
-    if not isinstance(values, list) or len(values) != count:
-        raise ColumnError("a column has another length than its group")
-    return values
+        return _array_decoder.decode(_inflated(column, zstd))
+    if column.form == Form.MIXED and depth < _MAX_DEPTH:
+        return _unmixed(column, count, zstd, depth)
+    return _numbers(column, count, earlier, zstd)
 
 
-def _unmixed(column: Column, count: int, zstd: zstandard.ZstdDecompressor, depth: int) -> list[Any]:
-    kinds = _decode(column.parts[0], count, {}, zstd, depth + 1)
+def _unmixed(column: Column, count: int, zstd: zstandard.ZstdDecompressor, depth: int) -> Iterable[Any]:
+    kinds = list(_decode(column.parts[0], count, {}, zstd, depth + 1))
     integers = _decode(column.parts[1], kinds.count(1), {}, zstd, depth + 1)
     texts = _decode(column.parts[2], kinds.count(2), {}, zstd, depth + 1)
     sources: list[Iterator[Any]] = [repeat(None), iter(integers), iter(texts)]
-    return list(map(next, map(sources.__getitem__, kinds)))
+    return map(next, map(sources.__getitem__, kinds))
 
 
 def _numbers(
     column: Column, count: int, earlier: dict[int, list[Any]], zstd: zstandard.ZstdDecompressor
-) -> list[Any]:
+) -> Iterable[Any]:
     """Undo `_integer_column`; each step is one C loop over the column, 3 to 35 ns a number."""
     stored = count - 1 if column.summed else count
+    if column.width == 0:
+        return _even_numbers(column, stored, earlier)
     if column.raw_bytes != stored * column.width:
         raise ColumnError(f"{column.raw_bytes} bytes for {stored} numbers of {column.width}")
-    data = _inflated(column, zstd)
+    data: bytes | bytearray = _inflated(column, zstd)
     coded = column.form == Form.CODED
     narrow = array((UNSIGNED if coded else WIDTHS)[column.width])
     if column.planes and column.width > 1:
-        mixed = bytearray(len(data))
+        planes, data = data, bytearray(len(data))
         for n in range(column.width):
-            mixed[n :: column.width] = data[n * stored : (n + 1) * stored]
-        narrow.frombytes(mixed)
-    else:
-        narrow.frombytes(data)
-    numbers: Iterator[Any] = iter(narrow)
+            data[n :: column.width] = planes[n * stored : (n + 1) * stored]
+    narrow.frombytes(data)
+    numbers: Iterable[Any] = narrow
     if coded:
-        numbers = map(msgspec.msgpack.decode(column.keys).__getitem__, narrow)
+        numbers = map(_array_decoder.decode(column.keys).__getitem__, narrow)
     elif column.scale != 1:
         numbers = map(mul, narrow, repeat(column.scale))
     if column.summed:
         numbers = accumulate(numbers, initial=column.first)
     if column.reference >= 0:
         numbers = map(add, numbers, earlier[column.reference])
-    return list(numbers)
+    return numbers
+
+
+def _even_numbers(column: Column, stored: int, earlier: dict[int, list[Any]]) -> Iterable[Any]:
+    numbers: Iterable[Any] = repeat(column.scale, stored)
+    if column.summed:
+        numbers = accumulate(numbers, initial=column.first)
+    if column.reference < 0:
+        return numbers
+    other = earlier[column.reference]
+    return other if not column.summed and column.scale == 0 else map(add, other, numbers)
 
 
 def _inflated(column: Column, zstd: zstandard.ZstdDecompressor) -> bytes:
