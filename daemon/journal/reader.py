@@ -74,17 +74,18 @@ class JournalReader:
     def batches(self, first_seq: int = 1, last_seq: int | None = None) -> Iterator[Batch]:
         """Yield the events from `first_seq` to `last_seq` (both included; None: to the end there is now).
 
-        From 1 on means from where the journal begins.
+        A journal that retention shortened is read from its own `first_seq` on, by callers who can do
+        without what came before: state made of the rest alone would be silently wrong.
 
         Raises:
             JournalError: retention let go of the events from `first_seq` on.
             JournalCorruptError: a frame is damaged or a segment does not follow the one before.
         """
         segments = list_journal(self.directory)
-        if 1 < first_seq < segments[0].first_seq:
+        if max(1, first_seq) < segments[0].first_seq:
             raise JournalError(
                 f"{self.directory}: begins at seq {segments[0].first_seq}, seq {first_seq} is gone",
-                hint="retention let go of them; a backup may have them",
+                hint="retention let go of what came before; a snapshot or a backup may have it",
             )
         start = max(0, bisect_right([name.first_seq for name in segments], first_seq) - 1)
         expected: int | None = None
