@@ -102,7 +102,8 @@ class JournalReader:
                     continue
                 if name.first_seq < first_seq:
                     _seek(reader, first_seq)
-                yield from _cut(_batches(reader, last=name is segments[-1]), first_seq, last_seq)
+                found = _batches(reader, first_seq, last=name is segments[-1])
+                yield from _cut(found, first_seq, last_seq)
                 expected = reader.next_seq
 
 
@@ -153,11 +154,12 @@ def _frames(reader: SegmentReader, *, last: bool) -> Iterator[Batch]:
         _end_or_corrupt(reader, error, last=last)
 
 
-def _batches(reader: SegmentReader, *, last: bool) -> Iterator[Batch]:
+def _batches(reader: SegmentReader, first_seq: int, *, last: bool) -> Iterator[Batch]:
+    """Yield the frames that reach `first_seq`; those before it are checked, and not decoded."""
     decode = CODEC.decode
     try:
         for header, body in reader.frames():
-            if header.type is FrameType.DATA:
+            if header.type is FrameType.DATA and header.first_seq + header.event_count > first_seq:
                 events = decode(body)
                 if len(events) != header.event_count:
                     raise JournalCorruptError(

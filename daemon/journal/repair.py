@@ -10,6 +10,7 @@ it halts trading, in the journal: whoever accepted the loss resumes it when the 
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,6 +113,8 @@ def apply_repair(
     now = time.time_ns() if now_ns is None else now_ns
     with JournalLock(directory):
         plan = plan_repair(directory, watermark=watermark)
+        # A snapshot from behind the damage would still tell of what is given up here.
+        shutil.rmtree(directory.parent / "snapshots", ignore_errors=True)
         try:
             _apply(directory, plan, watermark, now, disk)
         except OSError as error:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
@@ -50,12 +51,11 @@ class Daemon:
         self.token = (data / "admin.token").read_text().strip()
 
     def request(self, method, path, body=None):
-        connection = http.client.HTTPConnection(self.address, timeout=10)
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        connection.request(method, path, None if body is None else json.dumps(body), headers)
-        response = connection.getresponse()
-        answer = json.loads(response.read())
-        connection.close()
+        with closing(http.client.HTTPConnection(self.address, timeout=10)) as connection:
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            response = connection.getresponse()
+            answer = json.loads(response.read())
         return response.status, answer
 
     def wait_for_market(self):

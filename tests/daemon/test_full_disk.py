@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 
@@ -46,12 +47,11 @@ def daemon(small_disk):  # noqa: F811
 
 
 def request(daemon, method, path, body=None):
-    connection = http.client.HTTPConnection(daemon.address, timeout=10)
     headers = {"Authorization": f"Bearer {daemon.token}", "Content-Type": "application/json"}
-    connection.request(method, path, None if body is None else json.dumps(body), headers)
-    response = connection.getresponse()
-    answer = json.loads(response.read())
-    connection.close()
+    with closing(http.client.HTTPConnection(daemon.address, timeout=10)) as connection:
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        response = connection.getresponse()
+        answer = json.loads(response.read())
     return response.status, answer
 
 
