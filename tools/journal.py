@@ -7,12 +7,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from daemon.journal.archive_file import ArchiveReader
+from daemon.journal.listing import is_archived, list_journal
 from daemon.journal.lock import holder
 from daemon.journal.reader import JournalReader
-from daemon.journal.segment import SegmentReader, list_segments, read_seal
+from daemon.journal.segment import SegmentName, SegmentReader, read_seal
 from daemon.journal.verify import Verification, verify
 from daemon.readmodel.watermark import projected_seq
-from tools import independent, journal_repair, journal_slice, journal_tail
+from schemas.trailer import Seal
+from tools import independent, journal_archive, journal_repair, journal_slice, journal_tail
 from tools.event_text import print_events, time_text, wanted_types
 from tools.output import UsageError, print_json, print_table, progress
 
@@ -39,14 +42,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     for action in (stat, check, dump):
         action.add_argument("data", type=Path, metavar="DATA", help="data folder")
         action.add_argument("--json", action="store_true", help="print JSON")
-    for module in (journal_tail, journal_slice, journal_repair):
+    for module in (journal_tail, journal_slice, journal_repair, journal_archive):
         module.add(actions)
 
 
 def _stat(arguments: argparse.Namespace) -> int:
     directory: Path = arguments.data / "journal"
     reader = JournalReader(directory)
-    rows = [_segment_row(name) for name in list_segments(directory)]
+    rows = [_segment_row(name) for name in list_journal(directory)]
     last_seq = reader.last_seq
     if not rows[-1]["sealed"]:
         rows[-1]["last_seq"] = last_seq
@@ -65,27 +68,45 @@ def _stat(arguments: argparse.Namespace) -> int:
     print(f"journal {reader.journal_id}, made {time_text(reader.created_ns)}")
     held = f"held by process {summary['held_by_pid']}" if summary["held_by_pid"] else "held by nobody"
     print(f"events {summary['first_seq']:,} to {last_seq:,} in {len(rows)} segments, {held}")
-    columns = ["segment", "first_seq", "last_seq", "bytes", "sealed", "first_append", "last_append"]
+    columns = [
+        "segment",
+        "first_seq",
+        "last_seq",
+        "bytes",
+        "sealed",
+        "archived",
+        "first_append",
+        "last_append",
+    ]
     print_table(columns, [[_cell(row, column) for column in columns] for row in rows])
     return 0
 
 
-def _segment_row(name: Any) -> dict[str, Any]:
+def _seal_of(name: SegmentName) -> Seal | None:
+    if is_archived(name):
+        with ArchiveReader(name) as archive:
+            return archive.footer.seal
     with SegmentReader(name) as reader:
-        seal = read_seal(name, reader.header.nonce)
+        found = read_seal(name, reader.header.nonce)
+    return None if found is None else found.seal
+
+
+def _segment_row(name: SegmentName) -> dict[str, Any]:
+    seal = _seal_of(name)
     row: dict[str, Any] = {
         "segment": name.number,
         "first_seq": name.first_seq,
         "bytes": name.path.stat().st_size,
         "sealed": seal is not None,
+        "archived": is_archived(name),
         "last_seq": None,
         "first_append_ns": None,
         "last_append_ns": None,
     }
     if seal is not None:
-        row["last_seq"] = seal.seal.next_seq - 1
-        row["first_append_ns"] = seal.seal.first_append_ns or None
-        row["last_append_ns"] = seal.seal.last_append_ns or None
+        row["last_seq"] = seal.next_seq - 1
+        row["first_append_ns"] = seal.first_append_ns or None
+        row["last_append_ns"] = seal.last_append_ns or None
     return row
 
 
@@ -98,7 +119,7 @@ def _cell(row: dict[str, Any], column: str) -> object:
 
 def _verify(arguments: argparse.Namespace) -> int:
     directory: Path = arguments.data / "journal"
-    total = sum(name.path.stat().st_size for name in list_segments(directory))
+    total = sum(name.path.stat().st_size for name in list_journal(directory))
     started = time.perf_counter()
     with progress("Verifying", total=total, unit="bytes", show=not arguments.json) as advance:
         found = verify(directory, advance)

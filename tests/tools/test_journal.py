@@ -116,3 +116,17 @@ def test_the_independent_reader_tells_damage_in_its_own_words(data, capsys):
     segment.write_bytes(content)
     assert main(["journal", "verify", str(data), "--independent"]) == 1
     assert "independent reader: " in capsys.readouterr().out
+
+
+def test_an_archived_journal_is_told_checked_and_dumped_like_any_other(data, capsys):
+    with JournalWriter.open(data / "journal", segment_bytes=1 << 20) as writer:
+        writer.append([Trade(ts_ns=1, received_ns=1, instrument_id=1, price=10, quantity=1)])
+    assert main(["journal", "archive", str(data)]) == 0
+    capsys.readouterr()
+    assert main(["journal", "stat", str(data), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(row["archived"], row["last_seq"]) for row in found["segments"]] == [(True, 9), (False, 10)]
+    assert main(["journal", "verify", str(data)]) == 0
+    capsys.readouterr()
+    assert main(["journal", "dump", str(data), "--json"]) == 0
+    assert [json.loads(line)["price"] for line in capsys.readouterr().out.splitlines()] == list(range(1, 11))
