@@ -102,6 +102,10 @@ class Page:
         await self._socket.close()
 
 
+def _words(file: Path) -> list[str]:
+    return file.read_text().split() if file.exists() else []
+
+
 @pytest.fixture
 async def page(tmp_path: Path) -> AsyncIterator[Page]:
     """A fresh tab of a fresh browser."""
@@ -119,9 +123,10 @@ async def page(tmp_path: Path) -> AsyncIterator[Page]:
     )
     try:
         async with asyncio.timeout(START_SECONDS), ClientSession() as session:
-            while not (profile / "DevToolsActivePort").exists():  # noqa: ASYNC110  # another process writes it
+            # Another process writes the file, and for a moment it is there and empty.
+            while not (words := _words(profile / "DevToolsActivePort")):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
-            port = (profile / "DevToolsActivePort").read_text().split()[0]
+            port = words[0]
             async with session.get(f"http://127.0.0.1:{port}/json") as answer:
                 tabs = [tab for tab in await answer.json() if tab["type"] == "page"]
         async with (
