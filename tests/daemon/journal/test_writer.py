@@ -6,12 +6,13 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from daemon.journal.disk import Disk
-from daemon.journal.errors import JournalLockedError, JournalPoisonedError
-from daemon.journal.lock import holder
+from daemon.journal.errors import JournalError, JournalLockedError, JournalPoisonedError
+from daemon.journal.lock import JournalLock, holder
 from daemon.journal.reader import JournalReader
 from daemon.journal.segment import SegmentReader, list_segments, read_seal
 from schemas import frame
@@ -123,6 +124,49 @@ def test_a_second_writer_is_refused_with_the_pid_of_the_first(folder):
         assert str(os.getpid()) in str(caught.value)
         assert holder(folder) == os.getpid()
     assert holder(folder) is None
+
+
+def test_removing_the_file_lock_lets_no_second_writer_in(folder):
+    with open_small(folder) as writer:
+        (folder / "LOCK").unlink()
+        with pytest.raises(JournalLockedError, match="held by another process"):
+            open_small(folder)
+        writer.append(trades(1, 1))
+    assert read_prices(folder) == [1]
+
+
+def test_a_pid_that_a_killed_process_left_holds_nothing(folder):
+    with open_small(folder) as writer:
+        writer.append(trades(1, 1))
+    (folder / "LOCK").write_text("1\n")
+    assert holder(folder) is None
+    with open_small(folder):
+        assert holder(folder) == os.getpid()
+
+
+def test_whoever_asks_for_the_holder_does_not_keep_a_writer_from_starting(folder):
+    folder.mkdir()
+    asking = threading.Event()
+
+    def ask():
+        while not asking.is_set():
+            holder(folder)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        for _ in range(50):
+            with JournalLock(folder):
+                pass
+    finally:
+        asking.set()
+        thread.join()
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(JournalError, match="Not a directory"):
+        open_small(tmp_path / "file" / "journal")
 
 
 def test_a_writer_in_another_process_is_refused(folder):
