@@ -229,10 +229,11 @@ class FeedGap(Event, frozen=True, kw_only=True, tag=6):
 class OrderRequested(Event, frozen=True, kw_only=True, tag=20):
     """Somebody wants an order; its sequence number becomes the order's id.
 
-    `source` names who (`operator:NAME`, `strategy:ID`); `client_id` is the caller's own id for
-    an idempotent request. `trail_amount` is in price units, `trail_ppm` in millionths of the
-    price. `parent_id` is the order whose fill activates this one; orders of one `oco_group`
-    cancel each other. `tag` is free text for reports.
+    `source` names who (`operator:NAME`, `strategy:ID`, `core:WHY`); `client_id` is the caller's
+    own id for an idempotent request. `trail_amount` is in price units, `trail_ppm` in millionths
+    of the price. `parent_id` is the order whose fill releases this one; orders of one `oco_group`
+    take each other's place: what one of them fills, the others lose. The group bears the order id
+    of its first order, or of their common parent. `tag` is free text for reports.
     """
 
     instrument_id: int
@@ -369,6 +370,51 @@ class ReconciliationFound(Event, frozen=True, kw_only=True, tag=32):
     detail: str
 
 
+class OrderHeld(Event, frozen=True, kw_only=True, tag=33):
+    """A linked order passed its checks and waits, at our side, for its parent to fill."""
+
+    order_id: int
+
+
+class OrderTriggered(Event, frozen=True, kw_only=True, tag=34):
+    """The venue's stop or trailing stop was reached, at this price; the order is live from here on."""
+
+    received_ns: int
+    order_id: int
+    price: int
+
+
+class CancelRejected(Event, frozen=True, kw_only=True, tag=35):
+    """The venue refused to take the order out; the order goes on as before."""
+
+    received_ns: int
+    order_id: int
+    reason: str
+
+
+class ReplaceRejected(Event, frozen=True, kw_only=True, tag=36):
+    """The venue refused other terms; the order goes on as before."""
+
+    received_ns: int
+    order_id: int
+    reason: str
+
+
+class OrderReleased(Event, frozen=True, kw_only=True, tag=37):
+    """The parent of a held order has filled: this much of it may leave, and its submission follows."""
+
+    order_id: int
+    quantity: int
+
+
+class ReplaceDenied(Event, frozen=True, kw_only=True, tag=38):
+    """We refused other terms, by the rule of that code; the order goes on as before."""
+
+    order_id: int
+    rule: str
+    reason: str
+
+
 # --- control: 40-59 ---------------------------------------------------------------------------
 
 
@@ -410,6 +456,15 @@ class OperatorCommand(Event, frozen=True, kw_only=True, tag=44):
     role: str
     command: str
     arguments: dict[str, Scalar | list[Scalar]] = {}
+
+
+class InstrumentStateChanged(Event, frozen=True, kw_only=True, tag=45):
+    """Trading of one instrument was allowed or halted, by whom and why; `TradingStateChanged` for one."""
+
+    instrument_id: int
+    state: TradingState
+    reason: str
+    source: str
 
 
 # --- system: 60-79 ----------------------------------------------------------------------------
@@ -494,17 +549,25 @@ MARKET_EVENTS = (InstrumentDefined, Trade, Quote, Bar, FeedStatus, FeedGap)
 _ALWAYS_DECISIONS = (
     OrderDenied,
     OrderSubmitted,
+    OrderHeld,
+    OrderReleased,
+    ReplaceDenied,
     TradingStateChanged,
+    InstrumentStateChanged,
     StrategyStarted,
     StrategyStopped,
     StrategyParametersChanged,
     NotificationQueued,
 )
-_DECISIONS_OF_STRATEGIES = (OrderRequested, CancelRequested, ReplaceRequested)
+_REQUESTS = (OrderRequested, CancelRequested, ReplaceRequested)
+_OURS = ("strategy:", "core:")
 
 
 def is_decision(event: Event) -> bool:
-    """Return whether the core made this event (else it came from outside: an input)."""
-    if isinstance(event, _DECISIONS_OF_STRATEGIES):
-        return event.strategy_id is not None
+    """Return whether the core made this event (else it came from outside: an input).
+
+    Requests are made by the core when a strategy or the core itself is their source.
+    """
+    if isinstance(event, _REQUESTS):
+        return event.source.startswith(_OURS)
     return isinstance(event, _ALWAYS_DECISIONS)
