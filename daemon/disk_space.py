@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
-from daemon.journal.disk import DISK, Disk
+from daemon.journal.disk import DISK, Disk, Rest
 from schemas.events import (
     Bar,
     ClockTicked,
@@ -120,9 +120,9 @@ class ReserveDisk(Disk):
         super().write(fd, buffers, offset)
         self._written_to = offset + sum(map(len, buffers))
 
-    def fill(self, fd: int, length: int) -> None:
+    def fill(self, fd: int, length: int, rest: Rest | None = None) -> None:
         """Take the space of a segment; where there is none, wait for it and hold none meanwhile."""
-        self._when_there_is_space(lambda: _fill(fd, length), length * _SPARE_EIGHTHS // 8)
+        self._when_there_is_space(lambda: _fill(fd, length, rest), length * _SPARE_EIGHTHS // 8)
         self._patient = True
 
     def _when_there_is_space(self, act: Callable[[], T], need_bytes: int) -> T:
@@ -149,9 +149,9 @@ def free_bytes_of(directory: Path) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def _fill(fd: int, length: int) -> None:
+def _fill(fd: int, length: int, rest: Rest | None) -> None:
     try:
-        DISK.fill(fd, length)
+        DISK.fill(fd, length, rest)
     except OSError:
         # Whatever was taken is given back, to the read model among others. No page of it is synced
         # again: the next try writes new ones.

@@ -272,7 +272,7 @@ def test_a_journal_that_waits_for_space_can_be_closed_and_opened(tmp_path):
 
 
 def test_a_disk_that_is_full_at_the_start_is_told_at_once(tmp_path, monkeypatch):
-    def full(fd, length):
+    def full(fd, length, rest):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(DISK, "fill", full)
@@ -285,7 +285,7 @@ def test_an_error_of_the_device_is_no_lack_of_space(tmp_path, monkeypatch):
     with (tmp_path / "a").open("wb") as file:
         disk.fill(file.fileno(), 4096)
 
-        def broken(fd, length):
+        def broken(fd, length, rest):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
         monkeypatch.setattr(DISK, "fill", broken)

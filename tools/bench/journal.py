@@ -96,18 +96,21 @@ class _BareFiles:
         self._folder = folder
         self._number = 0
         self._next = -1
+        self._wanted = threading.Event()
         self._prepare()
 
     def _prepare(self) -> None:
+        self._wanted.clear()
         self._thread = threading.Thread(target=self._fill, daemon=True)
         self._thread.start()
 
     def _fill(self) -> None:
         self._number += 1
         self._next = DISK.create(self._folder / str(self._number))
-        DISK.fill(self._next, _SEGMENT_BYTES)
+        DISK.fill(self._next, _SEGMENT_BYTES, self._wanted.wait)
 
     def take(self) -> int:
+        self._wanted.set()
         self._thread.join()
         fd = self._next
         self._prepare()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 
-from daemon.journal.disk import Disk
+from daemon.journal.disk import Disk, Rest
 
 PIECE = 512
 """Bytes of a write that reach the device together; two pieces of one page may have different fates."""
@@ -145,7 +145,7 @@ class FaultDisk(Disk):
         os.ftruncate(fd, 0)
         os.pwrite(fd, content, 0)
 
-    def fill(self, fd: int, length: int) -> None:
+    def fill(self, fd: int, length: int, rest: Rest | None = None) -> None:
         self._step("fill")
         os.ftruncate(fd, length)
         self._files[fd].pending.append((0, bytes(length)))

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from daemon.journal.disk import Disk
+from daemon.journal.disk import Disk, Rest
 from daemon.journal.reader import JournalReader
 from daemon.journal.verify import verify
 from daemon.journal.writer import JournalWriter
@@ -36,7 +36,7 @@ class NoSync(Disk):
     def sync_directory(self, directory: Path) -> None:
         pass
 
-    def fill(self, fd: int, length: int) -> None:
+    def fill(self, fd: int, length: int, rest: Rest | None = None) -> None:
         os.ftruncate(fd, length)
 
 

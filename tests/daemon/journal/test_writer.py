@@ -218,10 +218,10 @@ def test_no_space_for_a_segment_poisons_instead_of_losing(folder):
     class Full(Disk):
         full = False
 
-        def fill(self, fd, length):
+        def fill(self, fd, length, rest=None):
             if self.full:
                 raise OSError(28, "No space left on device")
-            super().fill(fd, length)
+            super().fill(fd, length, rest)
 
     disk = Full()
     writer = open_small(folder, disk=disk)
