@@ -223,6 +223,25 @@ class FeedGap(Event, frozen=True, kw_only=True, tag=6):
     to_ns: int
 
 
+class SessionCalendarDefined(Event, frozen=True, kw_only=True, tag=7):
+    """When a venue, or one of its instruments, trades. A later one for the same replaces it.
+
+    `opens` and `closes` belong together: seconds since Monday 00:00 in `zone` (IANA), a close at most
+    a week behind its opening. A session has the local date of its close; `holidays` are dates without
+    one, in the form 20241225. `early_days` and `early_closes` belong together: dates, and the second
+    of the day at which all ends. Without any hours the calendar that was is gone.
+    """
+
+    venue: str
+    instrument_id: int | None
+    zone: str
+    opens: list[int]
+    closes: list[int]
+    holidays: list[int]
+    early_days: list[int]
+    early_closes: list[int]
+
+
 # --- orders: 20-39 ----------------------------------------------------------------------------
 
 
@@ -467,6 +486,34 @@ class InstrumentStateChanged(Event, frozen=True, kw_only=True, tag=45):
     source: str
 
 
+class RiskLimitsChanged(Event, frozen=True, kw_only=True, tag=46):
+    """These limits of risk hold from here on, by the name of their setting; None switches one off."""
+
+    limits: dict[str, Scalar]
+    source: str
+
+
+class TradingPaused(Event, frozen=True, kw_only=True, tag=47):
+    """A protection after losses: orders that open risk are refused before `until_ns`.
+
+    `rule` is the reason code. None for an instrument or a strategy means all of them.
+    """
+
+    instrument_id: int | None
+    strategy_id: str | None
+    until_ns: int
+    rule: str
+    reason: str
+
+
+class CashWithdrawn(Event, frozen=True, kw_only=True, tag=48):
+    """Money left the account; `amount` is decimal text."""
+
+    currency: str
+    amount: str
+    source: str
+
+
 # --- system: 60-79 ----------------------------------------------------------------------------
 
 
@@ -558,6 +605,9 @@ _ALWAYS_DECISIONS = (
     StrategyStopped,
     StrategyParametersChanged,
     NotificationQueued,
+    RiskLimitsChanged,
+    TradingPaused,
+    CashWithdrawn,
 )
 _REQUESTS = (OrderRequested, CancelRequested, ReplaceRequested)
 _OURS = ("strategy:", "core:")
