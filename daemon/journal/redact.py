@@ -35,6 +35,8 @@ _STRUCTURE = frozenset(
         "venue_order_id",
         "venue_trade_id",
         "fee_currency",
+        "currency",
+        "zone",
     }
 )
 """Fields that replay goes by; they stay even where somebody bears such a name."""

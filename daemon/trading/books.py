@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from daemon.trading.calendar import Calendar
 from schemas.events import Bar, InstrumentDefined, Quote, Side, Trade
 
 TradeHook = Callable[[Trade], None]
@@ -17,12 +18,14 @@ class Book:
     A quote may tell one side only, so `bid` and `ask` are the last quotes that told that side. Ticks
     that the vendor doubts (`SUSPICIOUS`) are left out: nothing is filled, valued or marked at them.
     The hooks stand with the id of their strategy, in the order in which the strategies started.
+    `calendar` tells when the instrument trades and when its day ends.
     """
 
-    __slots__ = ("ask", "bar_hooks", "bid", "instrument", "quote_hooks", "trade", "trade_hooks")
+    __slots__ = ("ask", "bar_hooks", "bid", "calendar", "instrument", "quote_hooks", "trade", "trade_hooks")
 
-    def __init__(self, instrument: InstrumentDefined) -> None:
+    def __init__(self, instrument: InstrumentDefined, calendar: Calendar) -> None:
         self.instrument = instrument
+        self.calendar = calendar
         self.trade: Trade | None = None
         self.bid: Quote | None = None
         self.ask: Quote | None = None

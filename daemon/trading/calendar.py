@@ -224,7 +224,9 @@ def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError) as error:  # Also names that lead out of the database.
-        raise CalendarError(f"{name[:100]!r} is no time zone", hint="a name such as America/New_York") from error
+        raise CalendarError(
+            f"{name[:100]!r} is no time zone", hint="a name such as America/New_York"
+        ) from error
 
 
 def _checked(hours: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -16,6 +16,7 @@ import msgspec
 
 from daemon.trading.answers import Answers
 from daemon.trading.books import Book
+from daemon.trading.calendar import Calendars
 from daemon.trading.commands import CommandError, Deposit, parse
 from daemon.trading.money import fee_money
 from daemon.trading.order_table import OrderTable
@@ -47,6 +48,7 @@ from schemas.events import (
     Quote,
     ReconciliationFound,
     ReplaceRequested,
+    SessionCalendarDefined,
     StrategyStarted,
     StrategyStopped,
     Trade,
@@ -86,6 +88,7 @@ class Core:
         self.venue = venue
         self.instruments: dict[int, InstrumentDefined] = {}
         self.books: dict[int, Book] = {}
+        self.calendars = Calendars()
         self.orders = OrderTable()
         self.portfolio = Portfolio()
         self.trading_state = TradingState.ACTIVE
@@ -96,6 +99,7 @@ class Core:
         self._answers = Answers(self, self._pending)
         self._appliers: dict[type, Callable[[int, Any], None]] = {
             InstrumentDefined: self._define,
+            SessionCalendarDefined: self._calendar,
             Bar: self._bar,
             OrderRequested: self._requested,
             OrderDenied: self._decided,
@@ -291,14 +295,20 @@ class Core:
         instrument_id = event.instrument_id
         book = self.books.get(instrument_id)
         if book is None:
-            self.books[instrument_id] = Book(event)
+            book = self.books[instrument_id] = Book(event, self.calendars.of(event))
         elif _terms(book.instrument) != _terms(event):
             if self._in_use(instrument_id):
                 raise InstrumentError(
                     f"{event.symbol}: scales, multiplier or currency changed while it is traded"
                 )
             book.forget_market()
-        self.books[instrument_id].instrument = self.instruments[instrument_id] = event
+        book.instrument = self.instruments[instrument_id] = event
+        book.calendar = self.calendars.of(event)
+
+    def _calendar(self, seq: int, event: SessionCalendarDefined) -> None:  # noqa: ARG002
+        self.calendars.define(event)
+        for book in self.books.values():
+            book.calendar = self.calendars.of(book.instrument)
 
     def _in_use(self, instrument_id: int) -> bool:
         return (
@@ -370,6 +380,7 @@ class Core:
             "trading_source": self.trading_source,
             "taker_fee_ppm": self.taker_fee_ppm,
             "instruments": msgspec.to_builtins(list(self.instruments.values())),
+            "calendars": msgspec.to_builtins(list(self.calendars.defined.values())),
             "books": {
                 instrument_id: msgspec.to_builtins([book.trade, book.bid, book.ask])
                 for instrument_id, book in self.books.items()

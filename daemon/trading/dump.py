@@ -22,7 +22,14 @@ from daemon.trading.runners import RunnerDump
 from daemon.trading.strategies import STRATEGIES
 from daemon.trading.strategy import Strategy, StrategyError
 from schemas.errors import TapedError
-from schemas.events import InstrumentDefined, OrderRequested, Quote, Trade, TradingState
+from schemas.events import (
+    InstrumentDefined,
+    OrderRequested,
+    Quote,
+    SessionCalendarDefined,
+    Trade,
+    TradingState,
+)
 
 ORDERS_PER_PART = 256
 """Making a part of so many takes 0.3 ms; other threads get their turn between the steps of it."""
@@ -63,6 +70,7 @@ class _Head(msgspec.Struct, array_like=True):
     closed_orders: int
     broken: dict[str, str]
     strategies: list[RunnerDump]
+    calendars: list[SessionCalendarDefined] = []
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -133,6 +141,7 @@ def dump(core: Core) -> CoreDump:
                 closed_orders=len(orders.closed),
                 broken=core.strategies.broken,
                 strategies=core.strategies.dump(),
+                calendars=list(core.calendars.defined.values()),
             )
         )
     except (StrategyError, OverflowError, UnicodeEncodeError) as error:
@@ -170,9 +179,11 @@ def _load(core: Core, parts: Iterator[bytes | memoryview]) -> Core:
     core.trading_state = head.trading_state
     core.trading_source = head.trading_source
     core.taker_fee_ppm = head.taker_fee_ppm
+    for calendar in head.calendars:
+        core.calendars.define(calendar)
     for instrument, market in zip(head.instruments, head.books, strict=True):
         core.instruments[instrument.instrument_id] = instrument
-        book = core.books[instrument.instrument_id] = Book(instrument)
+        book = core.books[instrument.instrument_id] = Book(instrument, core.calendars.of(instrument))
         book.trade, book.bid, book.ask = market
     for instrument_id, held in head.positions.items():
         core.positions[instrument_id] = Position(*map(int, held))

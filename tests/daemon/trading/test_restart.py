@@ -19,6 +19,7 @@ from schemas.events import (
     OrderCanceled,
     OrderFilled,
     OrderUnknown,
+    SessionCalendarDefined,
     Side,
     TimeInForce,
     is_decision,
@@ -153,6 +154,19 @@ def others(make):
         order_ids.map(lambda i: CancelRequested(ts_ns=5, order_id=i, source="operator:test")),
         st.just(make.tick()),
         st.builds(make.instrument, st.sampled_from([1, 2, 3]), price_scale=st.sampled_from([2, 2, 2, 3])),
+        st.sampled_from([0, 1, 1]).map(
+            lambda hours: SessionCalendarDefined(
+                ts_ns=5,
+                venue="V",
+                instrument_id=None,
+                zone="UTC",
+                opens=[0] * hours,
+                closes=[86_400] * hours,
+                holidays=[],
+                early_days=[],
+                early_closes=[],
+            )
+        ),
         prices.map(
             lambda price: Bar(
                 ts_ns=5,
