@@ -29,6 +29,7 @@ from daemon.readmodel.watermark import projected_seq
 from daemon.settings import Settings
 from daemon.snapshots import Snapshots, load_newest
 from daemon.trading.core import Core
+from daemon.upkeep import Upkeep
 from daemon.venue.feeds.feed import Feed, make_feed
 from daemon.venue.paper import PaperVenue
 from schemas.errors import TapedError
@@ -64,6 +65,7 @@ class Daemon:
         url: where the API listens.
         disk: how nearly full the disk is.
         engine: the one sequence.
+        upkeep: what becomes of old segments.
     """
 
     def __init__(self, configuration: Configuration) -> None:
@@ -71,6 +73,8 @@ class Daemon:
         self.settings: Settings = configuration.settings
         self.url = ""
         self.disk = DiskWatch(self.settings.journal.segment_mib << 20)
+        self._code_hash = code_hash()
+        self.upkeep = Upkeep(self.settings.data, self.settings.archive, self._code_hash)
         self._stop = asyncio.Event()
         self._stop_reason = "stopped"
 
@@ -111,6 +115,7 @@ class Daemon:
             await self.engine.execute(outdated)
         await stack.enter_async_context(self._api(queries, access, projector))
         await stack.enter_async_context(self._background(self._tick_clock()))
+        await stack.enter_async_context(self._background(self.upkeep.run()))
         await stack.enter_async_context(
             self._background(strategies.start_when_known(self.engine, self.settings.strategies))
         )
@@ -126,7 +131,7 @@ class Daemon:
         readmodel, journal = data / "readmodel.db", data / "journal"
         segment_bytes = self.settings.journal.segment_mib << 20
         disk = ReserveDisk(data, segment_bytes)
-        code = code_hash()
+        code = self._code_hash
         writer = JournalWriter.open(
             journal, segment_bytes=segment_bytes, watermark=projected_seq(data), disk=disk
         )
@@ -187,7 +192,7 @@ class Daemon:
                 ts_ns=now,
                 daemon_version=version("taped"),
                 config_hash=config_hash(self.settings),
-                code_hash=code_hash(),
+                code_hash=self._code_hash,
                 settings=settings,
             )
         ]
@@ -203,7 +208,14 @@ class Daemon:
         self, queries: ReadModelQueries, access: Access, projector: Projector
     ) -> AsyncIterator[None]:
         settings = self.settings.api
-        app = create_app(self.engine, queries, access, projection=projector, settings=settings)
+        app = create_app(
+            self.engine,
+            queries,
+            access,
+            projection=projector,
+            settings=settings,
+            upkeep=self.upkeep.status,
+        )
         runner, self.url = await serve(app, settings)
         try:
             yield

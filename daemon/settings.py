@@ -77,6 +77,16 @@ class JournalSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ArchiveSettings:
+    """What becomes of finished segments."""
+
+    enabled: bool = _setting(True, "compress finished segments in the background")
+    keep_segments: int = _setting(2, "newest segments that stay as they are", minimum=1, maximum=100_000)
+    load_percent: int = _setting(25, "share of one core it may take", minimum=1, maximum=100)
+    every_s: float = _setting(60.0, "seconds between two looks", minimum=0.1, maximum=86_400.0)
+
+
+@dataclass(frozen=True, slots=True)
 class ReadModelSettings:
     """The SQLite read model."""
 
@@ -135,6 +145,7 @@ class Settings:
     log: LogSettings = field(default_factory=LogSettings)
     api: ApiSettings = field(default_factory=ApiSettings)
     journal: JournalSettings = field(default_factory=JournalSettings)
+    archive: ArchiveSettings = field(default_factory=ArchiveSettings)
     readmodel: ReadModelSettings = field(default_factory=ReadModelSettings)
     feed: FeedSettings = field(default_factory=FeedSettings)
     venue: VenueSettings = field(default_factory=VenueSettings)

@@ -7,11 +7,13 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from daemon.api.access import Access
+from daemon.api.health import look
 from daemon.api.live import Live
 from daemon.api.metrics import Metrics
 from daemon.api.orders import Orders
@@ -22,6 +24,7 @@ from daemon.api.routes import Routes
 from daemon.api.security import HEADERS, Guard
 from daemon.api.serving import note_request
 from daemon.readmodel.queries import ReadModelQueries
+from daemon.upkeep import UpkeepStatus
 from schemas.errors import TapedError
 
 log = logging.getLogger(__name__)
@@ -36,14 +39,17 @@ def create_app(
     *,
     projection: Projection,
     settings: ApiSettings,
+    upkeep: UpkeepStatus | None = None,
 ) -> web.Application:
     """Return the application; all of it runs on the loop that serves it."""
     guard = Guard(access, settings.host)
-    metrics = Metrics(engine, projection)
+    upkeep = UpkeepStatus() if upkeep is None else upkeep
+    checkup = partial(look, engine, projection, upkeep)
+    metrics = Metrics(engine, checkup, upkeep)
     reads = Reads(queries, engine.core)
-    live = Live(engine, projection, reads, metrics, max_clients=settings.max_websockets)
+    live = Live(engine, projection, reads, metrics, checkup, max_clients=settings.max_websockets)
     app = web.Application(middlewares=[_edge(guard, metrics)], client_max_size=settings.max_body_bytes)
-    Routes(engine, projection, reads, Orders(engine, reads), metrics, live, guard).add_to(app.router)
+    Routes(engine, checkup, reads, Orders(engine, reads), metrics, live, guard).add_to(app.router)
 
     async def feed(_app: web.Application) -> AsyncIterator[None]:
         # The metrics count a batch first; the WebSocket asks them what was in it.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from daemon.api.ports import Engine, Projection
+from daemon.upkeep import UpkeepStatus
 
 MAX_LAG = 50_000
 """How many events the read model may trail before that is called degraded."""
@@ -22,13 +24,18 @@ class HealthStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One look at the daemon; `lag` is how many durable events the read model does not show yet."""
+    """One look at the daemon.
+
+    `lag` is how many durable events the read model does not show yet; `archive` what archiving does: off,
+    idle, working or failed.
+    """
 
     status: HealthStatus
     reasons: list[str]
     durable_seq: int
     applied_seq: int
     lag: int
+    archive: str
 
     def document(self) -> dict[str, Any]:
         """Return it as /health answers."""
@@ -38,10 +45,15 @@ class Health:
             "durable_seq": self.durable_seq,
             "applied_seq": self.applied_seq,
             "lag": self.lag,
+            "archive": self.archive,
         }
 
 
-def look(engine: Engine, projection: Projection) -> Health:
+Checkup = Callable[[], Health]
+"""Judges the daemon now."""
+
+
+def look(engine: Engine, projection: Projection, upkeep: UpkeepStatus) -> Health:
     """Judge the daemon now; touches memory only."""
     durable, applied = engine.durable_seq, projection.applied_seq
     lag = max(0, durable - applied)
@@ -55,6 +67,8 @@ def look(engine: Engine, projection: Projection) -> Health:
         reasons.append("the disk is full: nothing is journaled until there is space")
     elif engine.shedder.shedding:
         reasons.append("the disk is nearly full: ticks are dropped")
+    if upkeep.failed is not None:
+        reasons.append(f"old segments are not archived: {upkeep.failed}")
     if reasons:
         status = HealthStatus.DEGRADED
     if engine.stopping:
@@ -63,4 +77,4 @@ def look(engine: Engine, projection: Projection) -> Health:
     if engine.failed is not None:
         reasons.insert(0, f"the journal stopped: {engine.failed}")
         status = HealthStatus.FAILED
-    return Health(status, reasons, durable, applied, lag)
+    return Health(status, reasons, durable, applied, lag, upkeep.state)

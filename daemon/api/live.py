@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from daemon.api.health import look
+from daemon.api.health import Checkup
 from daemon.api.metrics import Metrics
 from daemon.api.ports import Engine, Projection
 from daemon.api.problems import unavailable
@@ -92,6 +92,7 @@ class Live:
         projection: Projection,
         reads: Reads,
         metrics: Metrics,
+        checkup: Checkup,
         *,
         max_clients: int,
     ) -> None:
@@ -99,6 +100,7 @@ class Live:
         self._projection = projection
         self._reads = reads
         self._metrics = metrics
+        self._checkup = checkup
         self._max_clients = max_clients
         self._clients: set[_Client] = set()
         self._changed: dict[int, int] = {}  # Order to the seq of its last event.
@@ -150,7 +152,7 @@ class Live:
                 client.too_slow.set()
 
     def _progress(self) -> dict[str, Any]:
-        health = look(self._engine, self._projection)
+        health = self._checkup()
         return {"seq": health.durable_seq, "applied_seq": health.applied_seq, "reasons": health.reasons}
 
     def _update(self) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from importlib.metadata import version
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
-from daemon.api.health import HealthStatus, look
-from daemon.api.ports import Engine, Projection
+from daemon.api.health import Checkup, HealthStatus
+from daemon.api.ports import Engine
 from daemon.journal.reader import Batch
 from daemon.trading.orders import OrderStatus
+from daemon.upkeep import UpkeepStatus
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -29,9 +30,10 @@ class Metrics:
         websockets_dropped: clients dropped because they read too slowly.
     """
 
-    def __init__(self, engine: Engine, projection: Projection) -> None:
+    def __init__(self, engine: Engine, checkup: Checkup, upkeep: UpkeepStatus) -> None:
         self._engine = engine
-        self._projection = projection
+        self._checkup = checkup
+        self._upkeep = upkeep
         self._events: Counter[type] = Counter()
         self._requests: dict[tuple[str, str, int], Histogram] = {}
         self._registry = CollectorRegistry(auto_describe=False)
@@ -68,7 +70,7 @@ class Metrics:
     def collect(self) -> Iterator[Metric]:
         """Yield what is read from the daemon at the moment of asking."""
         engine = self._engine
-        health = look(engine, self._projection)
+        health = self._checkup()
         yield InfoMetricFamily("taped_build", "Version of this daemon", {"version": version("taped")})
         events = CounterMetricFamily(
             "taped_events", "Durable events by type since the start", labels=["type"]
@@ -84,6 +86,7 @@ class Metrics:
             "Bytes written to the journal since the start",
             engine.bytes_written,
         )
+        yield from self._archiving()
         yield from _gauges(
             ("taped_durable_seq", "Last event that is written and synced", health.durable_seq),
             ("taped_applied_seq", "Last event that the read model shows", health.applied_seq),
@@ -100,6 +103,16 @@ class Metrics:
             states.add_metric([status.value], float(status is health.status))
         yield states
         yield self._orders()
+
+    def _archiving(self) -> Iterator[Metric]:
+        upkeep = self._upkeep
+        for name, documentation, value in (
+            ("segments", "Segments archived since the start", upkeep.archived_segments),
+            ("segment_bytes", "Length of those segments", upkeep.segment_bytes),
+            ("bytes", "Length of their archives", upkeep.archive_bytes),
+            ("failures", "Times that archiving ended early", upkeep.failures),
+        ):
+            yield CounterMetricFamily(f"taped_archive_{name}", documentation, value)
 
     def _orders(self) -> Metric:
         # Working orders are few and bounded; closed ones are told by taped_events_total.

@@ -60,6 +60,7 @@ SCHEMAS: dict[str, Schema] = {
         durable_seq=_ID,
         applied_seq=_ID,
         lag=_ID,
+        archive=_choice("off", "idle", "working", "failed"),
     ),
     "Trading": _record(
         state=_choice("active", "reducing", "halted"),
@@ -77,6 +78,7 @@ SCHEMAS: dict[str, Schema] = {
         durable_seq=_ID,
         applied_seq=_ID,
         lag=_ID,
+        archive=_choice("off", "idle", "working", "failed"),
         trading=_ref("Trading"),
         instruments=_ID,
         orders_working=_ID,

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import msgspec
 from aiohttp import hdrs, web
 
-from daemon.api.health import HealthStatus, look
+from daemon.api.health import Checkup, HealthStatus
 from daemon.api.live import Live
 from daemon.api.metrics import CONTENT_TYPE, Metrics
 from daemon.api.openapi import document as openapi_document
 from daemon.api.orders import Orders, find_instrument, read_json_body
-from daemon.api.ports import Engine, Projection
+from daemon.api.ports import Engine
 from daemon.api.problems import Problem
 from daemon.api.reads import Reads
 from daemon.api.security import Guard
@@ -52,7 +52,7 @@ class Routes:
     def __init__(
         self,
         engine: Engine,
-        projection: Projection,
+        checkup: Checkup,
         reads: Reads,
         orders: Orders,
         metrics: Metrics,
@@ -60,7 +60,7 @@ class Routes:
         guard: Guard,
     ) -> None:
         self._engine = engine
-        self._projection = projection
+        self._checkup = checkup
         self._reads = reads
         self._orders = orders
         self._metrics = metrics
@@ -107,7 +107,7 @@ class Routes:
         )
 
     async def _health(self, _request: web.Request) -> web.Response:
-        health = look(self._engine, self._projection)
+        health = self._checkup()
         return _json(health.document(), status=503 if health.status is HealthStatus.FAILED else 200)
 
     async def _metrics_text(self, _request: web.Request) -> web.Response:
@@ -118,7 +118,7 @@ class Routes:
 
     async def _status(self, request: web.Request) -> web.Response:
         _parameters(request)
-        health = look(self._engine, self._projection).document()
+        health = self._checkup().document()
         return _json(
             {
                 "version": version("taped"),

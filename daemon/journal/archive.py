@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,14 +29,13 @@ from daemon.journal.archive_file import (
     pack_header,
 )
 from daemon.journal.disk import DISK, Disk
-from daemon.journal.errors import JournalCorruptError, JournalError, JournalLockedError
+from daemon.journal.errors import JournalCorruptError, JournalError
 from daemon.journal.listing import ARCHIVE, archive_path
 from daemon.journal.lock import JournalLock
 from daemon.journal.segment import SegmentName, SegmentReader, list_segments
 from schemas.codec import CODEC, AnyEvent, CodecError
 from schemas.column_encoder import ColumnEncoder
 from schemas.columns import ColumnError, decode_events
-from schemas.errors import TapedError
 from schemas.frame import PAGE, FrameError, FrameHeader, FrameType
 
 log = logging.getLogger(__name__)
@@ -46,7 +43,6 @@ log = logging.getLogger(__name__)
 BLOCK_EVENTS = 16_384
 _BLOCK_BYTES = 4 << 20
 _HASH_BYTES = 4 << 20
-_PRIORITY = 15
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -273,85 +269,3 @@ def _comes_back(columns: bytes, events: list[AnyEvent]) -> bool:
         return CODEC.encode(decode_events(columns)) == CODEC.encode(events)
     except (ColumnError, CodecError):
         return False
-
-
-class ArchiveThread:
-    """Archives in the background: lowest priority of the process, and mostly asleep.
-
-    Args:
-        directory: the folder with the segments.
-        keep: how many of the newest segments stay plain.
-        every_s: how often it looks for sealed segments.
-        load: share of one core it may take; the interpreter's lock is not held in between.
-        disk: where everything is written.
-        done: called on this thread with each archived segment.
-
-    Attributes:
-        failed: what went wrong last, or None. The next look tries again.
-    """
-
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        keep: int = 2,
-        every_s: float = 60.0,
-        load: float = 0.2,
-        disk: Disk = DISK,
-        done: Callable[[Archived], object] | None = None,
-    ) -> None:
-        self._directory = directory
-        self._keep = keep
-        self._every_s = every_s
-        self._load = load
-        self._disk = disk
-        self._done = done
-        self._stop = threading.Event()
-        self.failed: str | None = None
-        self._thread = threading.Thread(target=self._run, name="taped-archive", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Give up what is not finished, and end; a segment half archived is archived anew next time."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _run(self) -> None:
-        # Linux gives each thread a priority of its own.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _PRIORITY)
-        while not self._stop.wait(self._every_s):
-            try:
-                archive_journal(
-                    self._directory, keep=self._keep, disk=self._disk, rest=self._rest, done=self._note
-                )
-                self.failed = None
-            except _StoppedError:
-                return
-            except JournalLockedError:
-                log.info("somebody else is archiving")
-            except TapedError as error:
-                self.failed = error.message
-                log.exception("archiving stopped; the segments stay as they are")
-
-    def _rest(self, worked_s: float) -> None:
-        if self._stop.wait(worked_s * (1 / self._load - 1)):
-            raise _StoppedError("stopped")
-
-    def _note(self, archived: Archived) -> None:
-        log.info(
-            "segment %d archived: %d events, %d bytes from %d",
-            archived.name.number,
-            archived.events,
-            archived.archive_bytes,
-            archived.segment_bytes,
-        )
-        if self._done is not None:
-            self._done(archived)
-
-
-class _StoppedError(TapedError):
-    """The thread was told to end."""

@@ -20,6 +20,7 @@ from daemon.readmodel.projector import Projector
 from daemon.readmodel.queries import ReadModelQueries
 from daemon.settings import ApiSettings
 from daemon.trading.core import Core
+from daemon.upkeep import UpkeepStatus
 from daemon.venue.paper import PaperVenue
 from schemas.events import AssetClass, InstrumentDefined, OperatorCommand, Quote, Trade
 
@@ -66,6 +67,7 @@ class Rig:
 
     engine: Engine
     projector: Projector
+    upkeep: UpkeepStatus
     access: Access
     session: ClientSession
     app: web.Application
@@ -116,7 +118,10 @@ async def running(data: Path, *, host: str = "127.0.0.1", max_websockets: int = 
     rig.access = await Access.open(data)
     rig.token = (data / "admin.token").read_text().strip()
     settings = ApiSettings(host=host, port=0, max_websockets=max_websockets)
-    rig.app = app = create_app(rig.engine, queries, rig.access, projection=rig.projector, settings=settings)
+    rig.upkeep = UpkeepStatus(enabled=True)
+    rig.app = app = create_app(
+        rig.engine, queries, rig.access, projection=rig.projector, settings=settings, upkeep=rig.upkeep
+    )
     runner, rig.url = await serve(app, settings)
     rig.session = ClientSession(timeout=ClientTimeout(total=20))
     try:

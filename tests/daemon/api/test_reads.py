@@ -96,6 +96,19 @@ async def test_health_is_degraded_when_the_read_model_stands_still_and_failed_wi
     rig.engine.failed = rig.projector.failed = None
 
 
+async def test_health_and_metrics_tell_what_archiving_does(rig) -> None:
+    assert (await rig.get("/health"))[1]["archive"] == "idle"
+    rig.upkeep.busy = True
+    assert (await rig.get("/health"))[1]["archive"] == "working"
+    rig.upkeep.failed, rig.upkeep.failures, rig.upkeep.archived_segments = "segment 7 is damaged", 1, 3
+    document = (await rig.get("/health"))[1]
+    assert (document["status"], document["archive"]) == ("degraded", "failed")
+    assert "segment 7 is damaged" in document["reasons"][0]
+    async with rig.session.get(f"{rig.url}/metrics") as answer:
+        lines = (await answer.text()).splitlines()
+    assert {"taped_archive_segments_total 3.0", "taped_archive_failures_total 1.0"} <= set(lines)
+
+
 async def test_a_read_model_that_cannot_be_read_is_told_as_unavailable(rig, monkeypatch) -> None:
     def fail(*_: object) -> None:
         raise ReadModelError("/secret/path: read: disk I/O error")

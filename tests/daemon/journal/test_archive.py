@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import time
 
 import pytest
 
-from daemon.journal.archive import ArchiveThread, archive_journal
+from daemon.journal.archive import archive_journal
 from daemon.journal.archive_file import ArchiveReader
 from daemon.journal.disk import Disk
 from daemon.journal.errors import JournalCorruptError, JournalError, JournalLockedError
@@ -375,27 +374,3 @@ def test_a_reader_goes_on_while_its_segments_are_archived(journal, template):
     archive_journal(journal)
     batches += reading
     assert batches == content(template)
-
-
-def test_the_thread_archives_what_is_sealed_and_stops_when_told(journal, template):
-    made = []
-    thread = ArchiveThread(journal, keep=1, every_s=0.01, load=0.9, done=made.append)
-    thread.start()
-    deadline = time.monotonic() + 60
-    while len(made) < 3 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    thread.stop()
-    assert thread.failed is None
-    assert numbers(journal) == [(1, True), (2, True), (3, True), (4, False)]
-    assert content(journal) == content(template)
-
-
-def test_a_thread_told_to_stop_leaves_the_segment_it_was_at(journal, template):
-    thread = ArchiveThread(journal, keep=1, every_s=0.01, load=0.0001)
-    thread.start()
-    deadline = time.monotonic() + 60
-    while not list(journal.glob("archive/*.tmp")) and time.monotonic() < deadline:
-        time.sleep(0.001)
-    thread.stop()
-    assert not list(journal.glob("archive/*.tmp"))
-    assert content(journal) == content(template)
