@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from daemon import clock, strategies
+from daemon import calendars, clock, strategies
 from daemon.api.access import Access
 from daemon.api.app import create_app
 from daemon.api.serving import serve
@@ -110,6 +110,9 @@ class Daemon:
         access = await Access.open(data)
         stack.push_async_callback(access.close)
         await self.engine.execute(self._first_events())
+        watch = calendars.CalendarWatch(self.engine, self.settings.calendars, time.time_ns)
+        watch.look()
+        self.engine.subscribe(lambda _: watch.look())
         outdated = strategies.stops(self.engine.core.strategies, self.settings.strategies)
         if outdated:
             await self.engine.execute(outdated)

@@ -2,7 +2,7 @@
 
 Flags win over the environment, the environment over the file, the file over the defaults. A key of
 a section is `TAPED_SECTION__KEY` in the environment (`TAPED_API__PORT`), a key outside the sections
-`TAPED_KEY` (`TAPED_DATA`). Strategies stand in the file alone. No setting holds a secret.
+`TAPED_KEY` (`TAPED_DATA`). Strategies and calendars stand in the file alone. No setting holds a secret.
 
 Relative paths in a file start at the file's folder, all others at the working directory.
 """
@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
+from daemon.config_calendars import check_calendars
 from daemon.config_values import (
     DECLARED,
     SECTIONS,
@@ -31,7 +32,7 @@ from daemon.config_values import (
     raise_all,
     show,
 )
-from daemon.settings import Settings, StrategySettings
+from daemon.settings import CalendarSettings, Settings, StrategySettings
 
 ENV_PREFIX = "TAPED_"
 NOT_SETTINGS = frozenset({"TAPED_CONFIG", "TAPED_MARKET_DATA", "TAPED_TOKEN_FILE", "TAPED_URL"})
@@ -65,13 +66,17 @@ def load(
     values: dict[str, Any] = {key: declared.default for key, declared in DECLARED.items()}
     sources = dict.fromkeys(values, "default")
     strategies: dict[str, StrategySettings] = {}
+    calendars: dict[str, CalendarSettings] = {}
     mistakes: list[ConfigError] = []
     if file is not None:
         with collecting(mistakes):
             document = _read(file)
             with collecting(mistakes):
                 strategies = check_strategies(document.pop("strategies", {}), source=str(file))
+            with collecting(mistakes):
+                calendars = check_calendars(document.pop("calendars", {}), source=str(file))
             sources.update({f"strategies.{name}": f"file {file}" for name in strategies})
+            sources.update({f"calendars.{name}": f"file {file}" for name in calendars})
             for key, raw in _flatten(document, mistakes, source=str(file)):
                 with collecting(mistakes):
                     values[key] = check(key, raw, source=str(file), folder=file.parent)
@@ -90,7 +95,7 @@ def load(
         with collecting(mistakes):
             _check_together(values, sources)
     raise_all(mistakes)
-    return Configuration(_assemble(values, strategies), sources, tuple(_warnings(values)))
+    return Configuration(_assemble(values, strategies, calendars), sources, tuple(_warnings(values)))
 
 
 def flat(settings: Settings) -> dict[str, Any]:
@@ -103,6 +108,8 @@ def flat(settings: Settings) -> dict[str, Any]:
         values[key] = _plain(value)
     for name, strategy in settings.strategies.items():
         values[f"strategies.{name}"] = _plain(dataclasses.asdict(strategy))
+    for name, calendar in settings.calendars.items():
+        values[f"calendars.{name}"] = _plain(dataclasses.asdict(calendar))
     return values
 
 
@@ -194,9 +201,13 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _assemble(values: Mapping[str, Any], strategies: Mapping[str, StrategySettings]) -> Settings:
+def _assemble(
+    values: Mapping[str, Any],
+    strategies: Mapping[str, StrategySettings],
+    calendars: Mapping[str, CalendarSettings],
+) -> Settings:
     tables: dict[str, dict[str, Any]] = {}
-    top: dict[str, Any] = {"strategies": strategies}
+    top: dict[str, Any] = {"strategies": strategies, "calendars": calendars}
     for key, value in values.items():
         section, dot, name = key.partition(".")
         if dot:

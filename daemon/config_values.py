@@ -122,7 +122,7 @@ def _fields(record: Any) -> Iterator[tuple[str, Any, dataclasses.Field[Any]]]:
 
 
 DECLARED: Mapping[str, Declared] = dict(_declare())
-"""Every setting by its dotted key, except those of strategies."""
+"""Every setting by its dotted key, except those of strategies and calendars."""
 
 
 SECTIONS = frozenset(key.split(".")[0] for key in DECLARED if "." in key)
@@ -135,7 +135,7 @@ def check_known(key: str, *, source: str) -> None:
         ConfigError: it is none; the hint names the nearest.
     """
     if key not in DECLARED:
-        names = [*DECLARED, *SECTIONS, "strategies"]
+        names = [*DECLARED, *SECTIONS, "strategies", "calendars"]
         raise ConfigError(source, key, "no such setting", hint=closest(key, names))
 
 

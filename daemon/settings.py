@@ -138,6 +138,17 @@ class StrategySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CalendarSettings:
+    """One `[calendars.VENUE]` or `[calendars."SYMBOL@VENUE"]` table: when that market trades."""
+
+    use: str = _setting("", "a calendar that comes with taped: us-equities, forex or always")
+    zone: str = _setting("", "IANA zone of hours and dates, such as America/New_York")
+    hours: tuple[str, ...] = _setting((), "weekly hours: 'Mon-Fri 09:30-16:00', 'Sun-Thu 18:00-17:00'")
+    holidays: tuple[str, ...] = _setting((), "dates without a session: '2024-12-25'")
+    early_closes: tuple[str, ...] = _setting((), "dates on which all ends early: '2024-12-24 13:00'")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of one daemon."""
 
@@ -151,3 +162,4 @@ class Settings:
     venue: VenueSettings = field(default_factory=VenueSettings)
     account: AccountSettings = field(default_factory=AccountSettings)
     strategies: Mapping[str, StrategySettings] = field(default_factory=dict)
+    calendars: Mapping[str, CalendarSettings] = field(default_factory=dict)

@@ -33,6 +33,7 @@ from schemas.events import (
     OrderRequested,
     Quote,
     Scalar,
+    SessionCalendarDefined,
     StrategyStopped,
     Trade,
 )
@@ -41,6 +42,7 @@ JOURNAL_ID = "backtest"
 MAX_ROUNDS = 1_000
 _CHUNK = 1_024
 _NOTED = frozenset({StrategyStopped, NotificationQueued, OrderDenied})
+_DEFINITIONS = frozenset({InstrumentDefined, SessionCalendarDefined})
 _TICKS = frozenset({Trade, Quote, Bar, FeedStatus, FeedGap})
 
 
@@ -187,7 +189,7 @@ class _Run:
         kinds = set(map(type, events))
         self._kinds |= kinds
         if not kinds <= _TICKS:
-            if InstrumentDefined in kinds:
+            if kinds & _DEFINITIONS:
                 self._by_runs(events)
                 return
             events = [event for event in events if type(event) in _TICKS]
@@ -195,7 +197,7 @@ class _Run:
         self.take(events)
 
     def _by_runs(self, events: Sequence[AnyEvent]) -> None:
-        """Take a batch that defines instruments: each definition between the ticks around it."""
+        """Take a batch that defines something: each definition between the ticks around it."""
         ticks: list[Event] = []
         for event in events:
             if type(event) in _TICKS:
@@ -205,6 +207,10 @@ class _Run:
                 self.take(ticks)
                 ticks = []
                 self._define(event)
+            elif isinstance(event, SessionCalendarDefined):
+                self.result.events += len(ticks)
+                self.take([*ticks, event])
+                ticks = []
         self.result.events += len(ticks)
         self.take(ticks)
 

@@ -14,7 +14,7 @@ import msgspec
 
 from daemon.config import Configuration, config_hash, flat, load
 from daemon.config_values import DECLARED, ConfigError, ConfigMistakesError, allowed, raise_all
-from daemon.settings import StrategySettings
+from daemon.settings import CalendarSettings, StrategySettings
 from daemon.strategies import check
 from daemon.trading.strategies import STRATEGIES
 from daemon.trading.strategy import StrategyError
@@ -53,7 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
             (key, allowed(declared), _text(_as_json(declared.default)), declared.rule.doc)
             for key, declared in DECLARED.items()
         ]
-        print_table(["setting", "allowed", "default", "what it is for"], [*described, *_strategy_rows()])
+        print_table(
+            ["setting", "allowed", "default", "what it is for"],
+            [*described, *_strategy_rows(), *_calendar_rows()],
+        )
     else:
         rows = [(key, _text(value), configuration.sources[key]) for key, value in values.items()]
         print_table(["setting", "value", "from"], rows)
@@ -86,6 +89,13 @@ def _strategy_rows() -> Iterator[tuple[str, str, str, str]]:
     for field in dataclasses.fields(StrategySettings):
         shape, default = kinds.get(field.name, ("a list of text", "none"))
         yield f"strategies.NAME.{field.name}", shape, default, field.metadata["rule"].doc
+
+
+def _calendar_rows() -> Iterator[tuple[str, str, str, str]]:
+    """Yield what a table of a calendar may hold; it stands in the file alone, once for each market."""
+    for field in dataclasses.fields(CalendarSettings):
+        shape = "text" if field.default == "" else "a list of text"
+        yield f"calendars.NAME.{field.name}", shape, "none", field.metadata["rule"].doc
 
 
 def _print_mistakes(error: ConfigMistakesError, *, as_json: bool) -> None:

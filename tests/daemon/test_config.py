@@ -355,8 +355,9 @@ def test_a_service_installed_as_described_trades_nothing(project_root):
 
 def test_what_the_example_file_comments_out_is_right(project_root, write):
     text = (project_root / "systemd" / "taped.toml").read_text(encoding="utf-8")
-    settings = load(write(re.sub(r"^# (?=\[?[a-z.-]+(\]$| = ))", "", text, flags=re.MULTILINE))).settings
+    settings = load(write(re.sub(r"^# (?=\[?[\w.@\"-]+(\]$| = ))", "", text, flags=re.MULTILINE))).settings
     assert settings.account.cash == {"USDT": "100000"}
+    assert list(settings.calendars) == ["NYSE", "GC-201312@COMEX"]
     strategy = settings.strategies["btc-cross"]
     check_parameters(STRATEGIES[strategy.kind], strategy.parameters)
 

@@ -22,6 +22,7 @@ from schemas.events import (
     OrderRequested,
     OrderType,
     Quote,
+    SessionCalendarDefined,
     Side,
     Trade,
 )
@@ -148,6 +149,17 @@ def test_recorded_orders_and_commands_are_left_out():
     clean = backtest([instrument(), *ticks])
     assert comparable(backtest(mixed)) == comparable(clean)
     assert comparable(backtest([instrument()], [*recorded, *ticks])) == comparable(clean)
+
+
+def test_recorded_calendars_hold_in_the_backtest_from_where_they_stand():
+    calendar = SessionCalendarDefined(
+        ts_ns=0, venue="V", instrument_id=None, zone="UTC", opens=[0], closes=[60], holidays=[],
+        early_days=[], early_closes=[],
+    )  # fmt: skip
+    ticks, core = walk(50), Core("backtest")
+    result = backtest([instrument(), *ticks[:20], calendar, *ticks[20:]], core=core)
+    assert result.events == 51
+    assert not core.books[1].calendar.is_open(0)
 
 
 def test_only_the_named_instruments_are_traded():
