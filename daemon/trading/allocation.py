@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from math import fsum, sqrt
 
+_STILL = 1e-12
+"""Deviations below are what rounding leaves of none at all."""
+
 Returns = Mapping[str, Sequence[float]]
 """Daily returns by strategy, oldest first."""
 
@@ -88,18 +91,17 @@ def _mean(row: Sequence[float]) -> float:
 
 
 def _deviation(row: Sequence[float]) -> float:
-    """Return the standard deviation of a sample; 0 where there is none."""
+    """Return the standard deviation of a sample; 0 where there is none, or none to speak of."""
     if len(row) < 2:  # noqa: PLR2004
         return 0.0
     mean = _mean(row)
-    return sqrt(fsum((value - mean) * (value - mean) for value in row) / (len(row) - 1))
+    deviation = sqrt(fsum((value - mean) * (value - mean) for value in row) / (len(row) - 1))
+    return deviation if deviation > _STILL else 0.0
 
 
 def _in_proportion(weights: Mapping[str, float]) -> dict[str, float]:
     """Return weights scaled to a sum of 1; where none has any, all the same."""
     total = fsum(weights.values())
-    return (
-        {name: weight / total for name, weight in weights.items()}
-        if total > 0
-        else dict.fromkeys(weights, 1 / len(weights))
-    )
+    if total <= 0:
+        return dict.fromkeys(weights, 1 / len(weights))
+    return {name: weight / total for name, weight in weights.items()}

@@ -74,3 +74,8 @@ def test_a_floor_keeps_a_loser_alive():
 @pytest.mark.parametrize("method", METHODS)
 def test_no_strategy_gets_no_share(method):
     assert shares(method, {}, least_days=5) == {}
+
+
+def test_returns_that_rounding_alone_tells_apart_count_as_the_same():
+    row = [0.1, 0.1 + 1e-16, 0.1, 0.1]
+    assert allocation.inverse_volatility({"still": row, "calm": CALM}) == {"still": 0.0, "calm": 1.0}
