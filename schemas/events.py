@@ -42,6 +42,7 @@ class BarSide(IntEnum):
     TRADE = 0
     BID = 1
     ASK = 2
+    MID = 3
 
 
 class FeedState(IntEnum):
