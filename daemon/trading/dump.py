@@ -1,7 +1,9 @@
 """The state of a core as bytes and back, exactly; no files, no checksums.
 
-A dump is a list of parts. The first holds all that changes and is made at once; the others hold the
-orders that are over, which never change again, and are made when they are asked for: in another
+A dump is a list of parts. The first tells the layout of the others, so that later code can read them
+(`schemas.layouts`): a field that is added to a record here needs a default, which is what dumps from
+before it are loaded with. The second part holds all that changes and is made at once; the others hold
+the orders that are over, which never change again, and are made when they are asked for: in another
 thread, a few hundred orders at a time, so that nobody waits long for the interpreter.
 
 Money and sums are decimal texts, because msgpack ends at 64 bits.
@@ -30,6 +32,7 @@ from schemas.events import (
     Trade,
     TradingState,
 )
+from schemas.layouts import LayoutReader, Lift, layouts_of
 
 ORDERS_PER_PART = 256
 """Making a part of so many takes 0.3 ms; other threads get their turn between the steps of it."""
@@ -54,14 +57,26 @@ class _Order(msgspec.Struct, array_like=True, gc=False):
     updated_ns: int
 
 
+class _Market(msgspec.Struct, array_like=True):
+    trade: Trade | None
+    bid: Quote | None
+    ask: Quote | None
+
+
+class _Position(msgspec.Struct, array_like=True):
+    quantity: str
+    cost_basis: str
+    realised: str
+
+
 class _Head(msgspec.Struct, array_like=True):
     next_seq: int
     trading_state: TradingState
     trading_source: str
     taker_fee_ppm: int
     instruments: list[InstrumentDefined]
-    books: list[tuple[Trade | None, Quote | None, Quote | None]]
-    positions: dict[int, tuple[str, str, str]]
+    books: list[_Market]
+    positions: dict[int, _Position]
     cash: dict[str, str]
     deposits: dict[str, str]
     fees: dict[str, str]
@@ -73,10 +88,13 @@ class _Head(msgspec.Struct, array_like=True):
     calendars: list[SessionCalendarDefined] = []
 
 
+LIFTS: Mapping[str, Lift] = {}
+"""What becomes of fields that older dumps have and records here have no more, by name of the record."""
+
 _encode = msgspec.msgpack.Encoder().encode
-_head = msgspec.msgpack.Decoder(_Head).decode
 _ids = msgspec.msgpack.Decoder(list[int]).decode
-_orders = msgspec.msgpack.Decoder(list[_Order]).decode
+_layouts = msgspec.msgpack.Decoder(dict[str, list[str]]).decode
+_LAYOUTS = _encode(layouts_of(_Head, _Order))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +118,7 @@ class CoreDump:
         Raises:
             DumpError: an order holds what msgpack cannot.
         """
+        yield _LAYOUTS
         yield self._head
         yield _encode([order.order_id for order in self._first_of_client])
         for start in range(0, len(self._closed), ORDERS_PER_PART):
@@ -128,9 +147,9 @@ def dump(core: Core) -> CoreDump:
                 trading_source=core.trading_source,
                 taker_fee_ppm=core.taker_fee_ppm,
                 instruments=list(core.instruments.values()),
-                books=[(book.trade, book.bid, book.ask) for book in core.books.values()],
+                books=[_Market(book.trade, book.bid, book.ask) for book in core.books.values()],
                 positions={
-                    instrument_id: (str(held.quantity), str(held.cost_basis), str(held.realised))
+                    instrument_id: _Position(str(held.quantity), str(held.cost_basis), str(held.realised))
                     for instrument_id, held in core.positions.items()
                 },
                 cash=_texts(account.cash),
@@ -174,7 +193,10 @@ def load(
 
 
 def _load(core: Core, parts: Iterator[bytes | memoryview]) -> Core:
-    head, first_of_client = _head(next(parts)), _ids(next(parts))
+    stored = _layouts(next(parts))
+    orders_in = LayoutReader[list[_Order]](list[_Order], stored, LIFTS).read
+    head = LayoutReader[_Head](_Head, stored, LIFTS).read(next(parts))
+    first_of_client = _ids(next(parts))
     core.next_seq = head.next_seq
     core.trading_state = head.trading_state
     core.trading_source = head.trading_source
@@ -184,9 +206,9 @@ def _load(core: Core, parts: Iterator[bytes | memoryview]) -> Core:
     for instrument, market in zip(head.instruments, head.books, strict=True):
         core.instruments[instrument.instrument_id] = instrument
         book = core.books[instrument.instrument_id] = Book(instrument, core.calendars.of(instrument))
-        book.trade, book.bid, book.ask = market
+        book.trade, book.bid, book.ask = market.trade, market.bid, market.ask
     for instrument_id, held in head.positions.items():
-        core.positions[instrument_id] = Position(*map(int, held))
+        core.positions[instrument_id] = Position(int(held.quantity), int(held.cost_basis), int(held.realised))
     account = core.account
     for amounts, texts in (
         (account.cash, head.cash),
@@ -194,7 +216,7 @@ def _load(core: Core, parts: Iterator[bytes | memoryview]) -> Core:
         (account.fees, head.fees),
     ):
         amounts.update((currency, int(text)) for currency, text in texts.items())
-    closed = [_order(plain) for part in parts for plain in _orders(part)]
+    closed = [_order(plain) for part in parts for plain in orders_in(part)]
     if len(closed) != head.closed_orders:
         raise DumpError(f"{len(closed)} orders that are over, expected {head.closed_orders}")
     core.orders.load(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -219,13 +220,46 @@ def test_missing_and_foreign_parts_fail_the_load(make):
     for _ in range(ORDERS_PER_PART + 1):
         desk.take(make.order(order_type=OrderType.LIMIT, price=None))
     parts = list(dump(desk.core).parts())
-    assert len(parts) == 4
+    assert len(parts) == 5
     for count in range(len(parts)):
         with pytest.raises(DumpError):
             load(make.journal, parts[:count])
     with pytest.raises(DumpError):
         load(make.journal, [b"\x00", *parts[1:]])
     assert load(make.journal, parts).state() == desk.core.state()
+
+
+def stored_by(core: Core, change) -> list[bytes]:
+    """Return the parts as code with other records would have written them; `change` takes a field away."""
+    parts = list(dump(core).parts())
+    layouts = msgspec.msgpack.decode(parts[0])
+    record, field = change
+    place = layouts[record].index(field)
+    del layouts[record][place]
+    head = msgspec.msgpack.decode(parts[1])
+    assert record == "Head"
+    del head[place]
+    return [msgspec.msgpack.encode(layouts), msgspec.msgpack.encode(head), *parts[2:]]
+
+
+def test_a_dump_from_before_a_field_existed_is_loaded_with_the_fields_default(make):
+    desk = live(make, [])
+    desk.take(make.trade(5))
+    older = stored_by(desk.core, ("Head", "calendars"))
+    assert load(make.journal, older, kinds=KINDS).state() == desk.core.state()
+
+
+def test_a_dump_that_lacks_what_has_no_default_or_has_more_than_is_known_is_refused_by_name(make):
+    core = live(make, []).core
+    with pytest.raises(DumpError, match="Head lacks its field 'cash'"):
+        load(make.journal, stored_by(core, ("Head", "cash")), kinds=KINDS)
+    parts = list(dump(core).parts())
+    layouts = msgspec.msgpack.decode(parts[0])
+    layouts["Order"].append("margin")
+    layouts["Head"].append("leverage")
+    head = msgspec.msgpack.encode([*msgspec.msgpack.decode(parts[1]), 3])
+    with pytest.raises(DumpError, match="'leverage' that this taped does not know"):
+        load(make.journal, [msgspec.msgpack.encode(layouts), head, *parts[2:]], kinds=KINDS)
 
 
 def test_a_strategy_that_raised_and_a_request_without_verdict_are_settled_after_a_load(make):
