@@ -139,23 +139,30 @@ CREATE TABLE orders (
     tag             TEXT NOT NULL,
     side            INTEGER NOT NULL,
     order_type      INTEGER NOT NULL,
-    quantity        INTEGER NOT NULL,
+    quantity        INTEGER NOT NULL,    -- quantity and prices in force, as the venue has them
     price           INTEGER,
     stop_price      INTEGER,
-    trail_amount    INTEGER,
-    trail_ppm       INTEGER,
+    requested_quantity   INTEGER NOT NULL, -- and as they were asked for at first
+    requested_price      INTEGER,
+    requested_stop_price INTEGER,
+    trail_amount    INTEGER,             -- in price units
+    trail_ppm       INTEGER,             -- in millionths of the price
     time_in_force   INTEGER NOT NULL,
     expire_ns       INTEGER,
     post_only       INTEGER NOT NULL,
     reduce_only     INTEGER NOT NULL,
-    parent_id       INTEGER,
-    oco_group       INTEGER,
+    parent_id       INTEGER,             -- the order whose fill releases this one
+    oco_group       INTEGER,             -- orders of one group take each other's place
     status          TEXT NOT NULL,
     is_open         INTEGER NOT NULL,    -- 1 until a terminal status
     filled_quantity INTEGER NOT NULL,
     filled_value    TEXT NOT NULL,       -- sum of price x quantity of its fills, an integer scaled by
                                          -- price_scale + quantity_scale; divided by filled_quantity
                                          -- it is the average price
+    excess_quantity ANY NOT NULL,        -- filled beyond the quantity; decimal TEXT beyond 64 bits
+    trigger_price   INTEGER,             -- what reached its stop
+    replacing       TEXT,                -- JSON of the ReplaceRequested that is not answered yet
+    canceling       TEXT,                -- who asked for its end, until that is answered
     rule            TEXT,                -- the risk rule that denied it
     reason          TEXT,                -- why it was denied, rejected, canceled or expired
     requested_ns    INTEGER NOT NULL,
@@ -236,6 +243,16 @@ CREATE TABLE trading_state (
     source TEXT NOT NULL,
     ts_ns  INTEGER NOT NULL,
     seq    INTEGER NOT NULL
+) STRICT;
+
+-- Instruments that may not be traded as trading_state allows; one that may has no row.
+CREATE TABLE instrument_states (
+    instrument_id INTEGER PRIMARY KEY,
+    state         INTEGER NOT NULL,
+    reason        TEXT NOT NULL,
+    source        TEXT NOT NULL,
+    ts_ns         INTEGER NOT NULL,
+    seq           INTEGER NOT NULL
 ) STRICT;
 
 -- History -----------------------------------------------------------------------------------------

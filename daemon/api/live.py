@@ -24,17 +24,24 @@ from daemon.api.reads import PriceRows, Reads
 from daemon.journal.reader import Batch
 from schemas.errors import TapedError
 from schemas.events import (
+    CancelRejected,
     CancelRequested,
     OrderAccepted,
     OrderCanceled,
     OrderDenied,
     OrderExpired,
     OrderFilled,
+    OrderHeld,
     OrderRejected,
+    OrderReleased,
     OrderReplaced,
     OrderRequested,
     OrderSubmitted,
+    OrderTriggered,
     OrderUnknown,
+    ReplaceDenied,
+    ReplaceRejected,
+    ReplaceRequested,
 )
 
 log = logging.getLogger(__name__)
@@ -54,16 +61,23 @@ MAX_MESSAGE_BYTES = 4096
 
 _OF_ORDERS = frozenset(
     {
+        CancelRejected,
         CancelRequested,
         OrderAccepted,
         OrderCanceled,
         OrderDenied,
         OrderExpired,
         OrderFilled,
+        OrderHeld,
         OrderRejected,
+        OrderReleased,
         OrderReplaced,
         OrderSubmitted,
+        OrderTriggered,
         OrderUnknown,
+        ReplaceDenied,
+        ReplaceRejected,
+        ReplaceRequested,
     }
 )
 

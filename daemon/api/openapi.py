@@ -40,10 +40,14 @@ _CURSOR = _or_null({"type": "string", "description": "the cursor of the next pag
 _SIDE = _choice("buy", "sell")
 _STATUS = _choice(
     "requested",
+    "held",
+    "released",
     "submitted",
     "accepted",
+    "triggered",
     "partially_filled",
     "pending_cancel",
+    "pending_replace",
     "unknown",
     "denied",
     "rejected",

@@ -16,7 +16,7 @@ import apsw
 
 from schemas.errors import TapedError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 KEEP_TICKS = 2_000_000
 REBUILD_HINT = "stop taped, delete the file, run `taped replay rebuild`; the journal holds everything in it"
 _SAME_FILES = ("", "-wal", "-shm")

@@ -15,12 +15,14 @@ from schemas.codec import AnyEvent, UnknownEvent
 from schemas.events import (
     BreakerChanged,
     ClockTicked,
+    InstrumentStateChanged,
     OperatorCommand,
     OrderRequested,
     SensorsRead,
     StrategyParametersChanged,
     StrategyStarted,
     StrategyStopped,
+    TradingState,
     TradingStateChanged,
 )
 
@@ -49,6 +51,7 @@ class HistoryProjection:
             StrategyStopped: self._strategy_stopped,
             StrategyParametersChanged: self._strategy_changed,
             TradingStateChanged: self._trading_state,
+            InstrumentStateChanged: self._instrument_state,
             BreakerChanged: self._breaker,
             OperatorCommand: self._command,
         }
@@ -127,6 +130,14 @@ class HistoryProjection:
             "INSERT OR REPLACE INTO trading_state VALUES (1,?,?,?,?,?)",
             (event.state, event.reason, event.source, event.ts_ns, seq),
         )
+
+    def _instrument_state(self, seq: int, event: InstrumentStateChanged) -> None:
+        self._execute("DELETE FROM instrument_states WHERE instrument_id = ?", (event.instrument_id,))
+        if event.state != TradingState.ACTIVE:
+            self._execute(
+                "INSERT INTO instrument_states VALUES (?,?,?,?,?,?)",
+                (event.instrument_id, event.state, event.reason, event.source, event.ts_ns, seq),
+            )
 
     def _breaker(self, seq: int, event: BreakerChanged) -> None:
         self._execute(

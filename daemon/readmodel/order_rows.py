@@ -6,16 +6,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import apsw
+import msgspec
 
+from daemon.readmodel.database import storable
 from daemon.trading.orders import Order, OrderStatus
-from schemas.events import Event, OrderAccepted, OrderRequested, OrderSubmitted, OrderType, Side, TimeInForce
+from schemas.events import (
+    Event,
+    OrderAccepted,
+    OrderRequested,
+    OrderSubmitted,
+    OrderType,
+    ReplaceRequested,
+    Side,
+    TimeInForce,
+)
 
-COLUMNS = 34
+COLUMNS = 41
 _REQUEST = (
-    "instrument_id", "side", "order_type", "quantity", "price", "stop_price", "trail_amount", "trail_ppm",
-    "time_in_force", "expire_ns", "post_only", "reduce_only", "source", "strategy_id", "client_id",
-    "parent_id", "oco_group", "tag",
+    "instrument_id", "side", "order_type", "trail_amount", "trail_ppm", "time_in_force", "expire_ns",
+    "post_only", "reduce_only", "source", "strategy_id", "client_id", "parent_id", "oco_group", "tag",
 )  # fmt: skip
+_to_json = msgspec.json.Encoder().encode
+_replacing = msgspec.json.Decoder(ReplaceRequested).decode
+_TERMS = ("quantity", "price", "stop_price")
 
 
 @dataclass(slots=True)
@@ -39,7 +52,7 @@ class OrderRow:
             self.submitted_ns = event.ts_ns
         elif isinstance(event, OrderAccepted) and self.accepted_ns is None:
             self.accepted_ns = event.ts_ns
-        if self.order.status.is_terminal:
+        if self.order.status.is_terminal and self.closed_ns is None:
             self.closed_ns = event.ts_ns
 
 
@@ -50,12 +63,14 @@ def order_values(row: OrderRow) -> tuple[Any, ...]:
     return (
         order.order_id, row.client_id, order.client_order_id or None, order.venue_order_id or None,
         order.venue or None, request.instrument_id, request.strategy_id, request.source, request.tag,
-        request.side, request.order_type, request.quantity, request.price, request.stop_price,
-        request.trail_amount, request.trail_ppm, request.time_in_force, request.expire_ns, request.post_only,
-        request.reduce_only, request.parent_id, request.oco_group, order.status.name,
-        int(not order.status.is_terminal), order.filled_quantity, str(order.filled_value), order.rule or None,
-        order.reason or None, request.ts_ns, row.submitted_ns, row.accepted_ns, row.closed_ns,
-        order.updated_ns, row.updated_seq,
+        request.side, request.order_type, order.quantity, order.price, order.stop_price,
+        request.quantity, request.price, request.stop_price, request.trail_amount, request.trail_ppm,
+        request.time_in_force, request.expire_ns, request.post_only, request.reduce_only, request.parent_id,
+        request.oco_group, order.status.name, int(not order.status.is_terminal), order.filled_quantity,
+        str(order.filled_value), storable(order.excess_quantity), order.trigger_price,
+        None if order.replacing is None else _to_json(order.replacing).decode(), order.canceling or None,
+        order.rule or None, order.reason or None, request.ts_ns, row.submitted_ns, row.accepted_ns,
+        row.closed_ns, order.updated_ns, row.updated_seq,
     )  # fmt: skip
 
 
@@ -68,6 +83,7 @@ def load_order(connection: apsw.Connection, order_id: int) -> OrderRow | None:
         return None
     row: dict[str, Any] = dict(zip(names, found.get, strict=True))
     told = {name: row[name] for name in _REQUEST}
+    told.update((name, row[f"requested_{name}"]) for name in _TERMS)
     told["side"], told["order_type"] = Side(row["side"]), OrderType(row["order_type"])
     told["time_in_force"] = TimeInForce(row["time_in_force"])
     told["post_only"], told["reduce_only"] = bool(row["post_only"]), bool(row["reduce_only"])
@@ -75,12 +91,19 @@ def load_order(connection: apsw.Connection, order_id: int) -> OrderRow | None:
     order = Order(
         order_id,
         OrderRequested(ts_ns=row["requested_ns"], **told),
+        row["quantity"],
+        row["price"],
+        row["stop_price"],
         status=OrderStatus[row["status"]],
         client_order_id=row["client_order_id"] or "",
         venue=row["venue"] or "",
         venue_order_id=row["venue_order_id"] or "",
         filled_quantity=row["filled_quantity"],
         filled_value=int(row["filled_value"]),
+        excess_quantity=int(row["excess_quantity"]),
+        trigger_price=row["trigger_price"],
+        replacing=None if row["replacing"] is None else _replacing(row["replacing"]),
+        canceling=row["canceling"] or "",
         trade_ids={trade_id for (trade_id,) in trade_ids},
         rule=row["rule"] or "",
         reason=row["reason"] or "",

@@ -82,7 +82,7 @@ class TradingProjection:
         client_id = event.client_id
         if client_id is not None and self._is_taken(client_id):
             client_id = None
-        self._orders[seq] = OrderRow(Order(seq, event, updated_ns=event.ts_ns), client_id, updated_seq=seq)
+        self._orders[seq] = OrderRow(Order.requested(seq, event), client_id, updated_seq=seq)
         self._changed_orders.add(seq)
 
     def _is_taken(self, client_id: str) -> bool:
@@ -154,7 +154,7 @@ class TradingProjection:
         self.flush()
         listed = self._connection.execute(
             "SELECT EXISTS (SELECT 1 FROM orders WHERE is_open = 1 AND instrument_id = ?1"
-            " AND status != 'REQUESTED')"
+            " AND status NOT IN ('REQUESTED', 'RELEASED'))"
             " OR EXISTS (SELECT 1 FROM strategies, json_each(instrument_ids) WHERE running AND value = ?1)",
             (instrument_id,),
         )

@@ -12,9 +12,17 @@ from functools import partial
 from typing import Any, Protocol
 
 from daemon.trading.books import Book
-from daemon.trading.commands import CommandError, SetTradingState, StartStrategy, StopStrategy, parse
+from daemon.trading.commands import (
+    CommandError,
+    Kill,
+    SetInstrumentState,
+    SetTradingState,
+    StartStrategy,
+    StopStrategy,
+    parse,
+)
 from daemon.trading.order_table import OrderTable
-from daemon.trading.orders import Order
+from daemon.trading.orders import Order, OrderStatus
 from daemon.trading.portfolio import Account, Position
 from daemon.trading.risk import refusal
 from daemon.trading.runners import MAX_STRATEGIES, Draft, Runners, cancel_draft
@@ -24,12 +32,14 @@ from schemas.events import (
     CancelRequested,
     Event,
     InstrumentDefined,
+    InstrumentStateChanged,
     NotificationQueued,
     OperatorCommand,
     OrderDenied,
     OrderRequested,
     OrderSubmitted,
     ReconciliationFound,
+    ReplaceDenied,
     ReplaceRequested,
     Severity,
     StrategyStarted,
@@ -39,6 +49,8 @@ from schemas.events import (
 )
 
 JOURNAL_ID_IN_ORDER_ID = 8
+KILL = "core:kill"
+"""Source of what the kill switch asks for."""
 
 
 class View(Protocol):
@@ -49,6 +61,7 @@ class View(Protocol):
     books: dict[int, Book]
     orders: OrderTable
     trading_state: TradingState
+    instrument_states: dict[int, TradingState]
     taker_fee_ppm: int
     strategies: Runners
 
@@ -86,11 +99,26 @@ class Answers:
         if make is not None:
             make(seq, event)
 
-    def fault(self, error: TapedError) -> None:
-        """Queue the halt that follows an event which contradicts our books."""
-        self._notify(Severity.ERROR, "an event contradicts our books; trading is halted", str(error))
-        if self._view.trading_state != TradingState.HALTED:
-            self._set_state(TradingState.HALTED, reason=str(error), source="core")
+    def fault(self, event: Event, error: TapedError) -> None:
+        """Queue the halt that follows an event which contradicts our books.
+
+        What concerns an order we know halts its instrument, anything else all trading.
+        """
+        view = self._view
+        order = view.orders.get(getattr(event, "order_id", 0))
+        if order is None or order.request.instrument_id not in view.books:
+            self._notify(Severity.ERROR, "an event contradicts our books; trading is halted", str(error))
+            if view.trading_state != TradingState.HALTED:
+                self._set_state(TradingState.HALTED, reason=str(error), source="core")
+            return
+        self._halt_instrument(view.books[order.request.instrument_id].instrument, str(error))
+
+    def _halt_instrument(self, instrument: InstrumentDefined, reason: str) -> None:
+        self._notify(Severity.ERROR, f"an event contradicts our books; {instrument.symbol} is halted", reason)
+        if self._view.instrument_states.get(instrument.instrument_id) != TradingState.HALTED:
+            self._set_instrument_state(
+                instrument.instrument_id, TradingState.HALTED, reason=reason, source="core"
+            )
 
     def settle(self, undecided: Mapping[int, Order], broken: Mapping[str, str]) -> None:
         """Queue the ends of what the journal's last frame left open."""
@@ -119,22 +147,47 @@ class Answers:
         order = self._view.orders.get(event.order_id)
         if order is None:
             self._refuse(f"cancel: order {event.order_id} is not known")
-        elif not order.status.is_working:
+        elif order.status is OrderStatus.HELD:
+            reason = f"canceled by {event.source} before it could leave"
+            self._pending.appendleft(
+                partial(OrderDenied, order_id=event.order_id, rule="CANCELED", reason=reason)
+            )
+        elif not order.takes(event):
             self._refuse(f"cancel: order {event.order_id} is {order.status.name}")
         else:
             self.effects.append((seq, event))
 
-    def _replace(self, seq: int, event: ReplaceRequested) -> None:  # noqa: ARG002
-        self._refuse(f"replace of order {event.order_id}: not supported; cancel it and order anew")
+    def _replace(self, seq: int, event: ReplaceRequested) -> None:
+        order = self._view.orders.get(event.order_id)
+        if order is None:
+            self._refuse(f"replace: order {event.order_id} is not known")
+        elif order.replacing is not event:
+            self._refuse(f"replace: order {event.order_id} is {order.status.name}")
+        else:
+            refused = refusal(order.with_terms(event), self._view)
+            if refused is None:
+                self.effects.append((seq, event))
+                return
+            rule, reason = refused
+            self._pending.appendleft(
+                partial(ReplaceDenied, order_id=event.order_id, rule=rule, reason=reason)
+            )
 
     def _stopped(self, seq: int, event: StrategyStopped) -> None:  # noqa: ARG002
-        for order in self._view.orders.working.values():
+        table = self._view.orders
+        for order in (*table.held.values(), *table.working.values()):
             if order.request.strategy_id == event.strategy_id:
                 self._pending.append(cancel_draft(order.order_id, event.strategy_id))
 
     def _reconciliation(self, seq: int, event: ReconciliationFound) -> None:  # noqa: ARG002
-        if not event.explained:
-            self.fault(TapedError(f"the venue has {event.found}, expected {event.expected}: {event.detail}"))
+        if event.explained:
+            return
+        reason = f"the venue has {event.found}, expected {event.expected}: {event.detail}"
+        book = None if event.instrument_id is None else self._view.books.get(event.instrument_id)
+        if book is None:
+            self.fault(event, TapedError(reason))
+        else:
+            self._halt_instrument(book.instrument, reason)
 
     def _command(self, seq: int, event: OperatorCommand) -> None:  # noqa: ARG002
         try:
@@ -142,6 +195,15 @@ class Answers:
             match command:
                 case SetTradingState():
                     self._set_state(command.state, reason=command.reason, source=f"operator:{event.who}")
+                case SetInstrumentState():
+                    self._set_instrument_state(
+                        self._instrument_id(command.instrument),
+                        command.state,
+                        reason=command.reason,
+                        source=f"operator:{event.who}",
+                    )
+                case Kill():
+                    self._kill(command, event.who)
                 case StartStrategy():
                     self._start(command)
                 case StopStrategy():
@@ -150,6 +212,11 @@ class Answers:
                     pass
         except TapedError as error:
             self._refuse(str(error))
+
+    def _kill(self, command: Kill, who: str) -> None:
+        self._set_state(TradingState.HALTED, reason=command.reason, source=f"operator:{who}")
+        for order_id in (*self._view.orders.held, *self._view.orders.working):
+            self._pending.append(partial(CancelRequested, order_id=order_id, source=KILL))
 
     def _start(self, command: StartStrategy) -> None:
         strategies = self._view.strategies
@@ -186,6 +253,19 @@ class Answers:
 
     def _set_state(self, state: TradingState, *, reason: str, source: str) -> None:
         self._pending.append(partial(TradingStateChanged, state=state, reason=reason, source=source))
+
+    def _set_instrument_state(
+        self, instrument_id: int, state: TradingState, *, reason: str, source: str
+    ) -> None:
+        self._pending.append(
+            partial(
+                InstrumentStateChanged,
+                instrument_id=instrument_id,
+                state=state,
+                reason=reason,
+                source=source,
+            )
+        )
 
     def _refuse(self, why: str) -> None:
         self._notify(Severity.WARNING, "a request changed nothing", why)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from daemon.trading.money import money
@@ -17,6 +18,10 @@ _STATES = {
     "trading.halt": TradingState.HALTED,
     "trading.resume": TradingState.ACTIVE,
     "trading.reduce": TradingState.REDUCING,
+}
+_INSTRUMENT_STATES = {
+    "instrument.halt": TradingState.HALTED,
+    "instrument.resume": TradingState.ACTIVE,
 }
 
 
@@ -57,7 +62,24 @@ class SetTradingState:
     reason: str
 
 
-Command = Deposit | StartStrategy | StopStrategy | SetTradingState
+@dataclass(frozen=True, slots=True)
+class SetInstrumentState:
+    """Allow or halt trading of one instrument, given as in `StartStrategy`."""
+
+    instrument: str
+    state: TradingState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Halt trading, cancel every order, and close every position when `flatten` is set."""
+
+    reason: str
+    flatten: bool
+
+
+Command = Deposit | StartStrategy | StopStrategy | SetTradingState | SetInstrumentState | Kill
 
 
 def parse(event: OperatorCommand) -> Command | None:
@@ -69,15 +91,10 @@ def parse(event: OperatorCommand) -> Command | None:
     name = event.command
     if name in _NOT_OURS:
         return None
-    if name == "account.deposit":
-        return _deposit(event)
-    if name == "strategy.start":
-        return _start(event)
-    if name == "strategy.stop":
-        return StopStrategy(_text(event, "strategy_id"))
-    if name in _STATES:
-        return SetTradingState(_STATES[name], _text(event, "reason"))
-    raise CommandError(f"{name[:MAX_TEXT]!r} is no command")
+    parser = _PARSERS.get(name)
+    if parser is None:
+        raise CommandError(f"{name[:MAX_TEXT]!r} is no command")
+    return parser(event)
 
 
 def _text(event: OperatorCommand, name: str) -> str:
@@ -96,6 +113,26 @@ def _deposit(event: OperatorCommand) -> Deposit:
     if amount <= 0:
         raise CommandError(f"{event.command}: amount must be above zero")
     return Deposit(currency, amount)
+
+
+def _stop(event: OperatorCommand) -> StopStrategy:
+    return StopStrategy(_text(event, "strategy_id"))
+
+
+def _trading_state(event: OperatorCommand) -> SetTradingState:
+    return SetTradingState(_STATES[event.command], _text(event, "reason"))
+
+
+def _instrument_state(event: OperatorCommand) -> SetInstrumentState:
+    state = _INSTRUMENT_STATES[event.command]
+    return SetInstrumentState(_text(event, "instrument"), state, _text(event, "reason"))
+
+
+def _kill(event: OperatorCommand) -> Kill:
+    flatten = event.arguments.get("flatten", False)
+    if not isinstance(flatten, bool):
+        raise CommandError(f"{event.command}: flatten must be true or false")
+    return Kill(_text(event, "reason"), flatten)
 
 
 def _start(event: OperatorCommand) -> StartStrategy:
@@ -118,3 +155,13 @@ def _start(event: OperatorCommand) -> StartStrategy:
         names,
         parameters,
     )
+
+
+_PARSERS: dict[str, Callable[[OperatorCommand], Command]] = {
+    "account.deposit": _deposit,
+    "strategy.start": _start,
+    "strategy.stop": _stop,
+    **dict.fromkeys(_STATES, _trading_state),
+    **dict.fromkeys(_INSTRUMENT_STATES, _instrument_state),
+    "trading.kill": _kill,
+}

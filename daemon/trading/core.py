@@ -20,7 +20,7 @@ from daemon.trading.calendar import Calendars
 from daemon.trading.commands import CommandError, Deposit, parse
 from daemon.trading.money import fee_money
 from daemon.trading.order_table import OrderTable
-from daemon.trading.orders import Order
+from daemon.trading.orders import Order, OrderStateError
 from daemon.trading.portfolio import Account, Portfolio, Position
 from daemon.trading.runners import Runners
 from daemon.trading.strategies import STRATEGIES
@@ -30,23 +30,31 @@ from schemas.errors import TapedError
 from schemas.events import (
     SUSPICIOUS,
     Bar,
+    CancelRejected,
     CancelRequested,
     ClockTicked,
     DaemonStarted,
     Event,
     InstrumentDefined,
+    InstrumentStateChanged,
     OperatorCommand,
     OrderAccepted,
     OrderCanceled,
     OrderDenied,
     OrderExpired,
     OrderFilled,
+    OrderHeld,
     OrderRejected,
+    OrderReleased,
+    OrderReplaced,
     OrderRequested,
     OrderSubmitted,
+    OrderTriggered,
     OrderUnknown,
     Quote,
     ReconciliationFound,
+    ReplaceDenied,
+    ReplaceRejected,
     ReplaceRequested,
     SessionCalendarDefined,
     StrategyStarted,
@@ -93,6 +101,7 @@ class Core:
         self.portfolio = Portfolio()
         self.trading_state = TradingState.ACTIVE
         self.trading_source = ""
+        self.instrument_states: dict[int, TradingState] = {}
         self.taker_fee_ppm = 0
         self.strategies = Runners(kinds, self.books)
         self._pending = self.strategies.pending
@@ -103,17 +112,25 @@ class Core:
             Bar: self._bar,
             OrderRequested: self._requested,
             OrderDenied: self._decided,
+            OrderHeld: self._decided,
+            OrderReleased: self._decided,
             OrderSubmitted: self._decided,
             OrderAccepted: self._reported,
             OrderRejected: self._reported,
+            OrderTriggered: self._reported,
             OrderFilled: self._filled,
             OrderCanceled: self._reported,
             OrderExpired: self._reported,
             OrderUnknown: self._reported,
-            CancelRequested: self._cancel_requested,
-            ReplaceRequested: self._nothing,
+            CancelRequested: self._wished,
+            CancelRejected: self._reported,
+            ReplaceRequested: self._wished,
+            ReplaceDenied: self._reported,
+            ReplaceRejected: self._reported,
+            OrderReplaced: self._reported,
             ReconciliationFound: self._nothing,
             TradingStateChanged: self._state_changed,
+            InstrumentStateChanged: self._instrument_state_changed,
             StrategyStarted: self._strategy_started,
             StrategyStopped: self._strategy_stopped,
             OperatorCommand: self._commanded,
@@ -164,8 +181,8 @@ class Core:
         """Take inputs; return them with the decisions right behind each, and what must be sent.
 
         The first returned event has the number `next_seq` had before the call. Effects are
-        `OrderSubmitted` and `CancelRequested` of working orders with their numbers; they may leave
-        once all returned events are durable.
+        `OrderSubmitted`, `CancelRequested` and `ReplaceRequested` of working orders with their numbers;
+        they may leave once all returned events are durable.
         """
         events = iter(inputs)
         merged: list[Event] = []
@@ -265,7 +282,7 @@ class Core:
         try:
             applier(seq, event)
         except TapedError as error:
-            self._answers.fault(error)
+            self._answers.fault(event, error)
         else:
             if not replaying:
                 self._answers.answer(seq, event)
@@ -315,6 +332,7 @@ class Core:
             instrument_id in self.positions
             or self.strategies.uses(instrument_id)
             or any(order.request.instrument_id == instrument_id for order in self.orders.working.values())
+            or any(order.request.instrument_id == instrument_id for order in self.orders.held.values())
         )
 
     def _bar(self, seq: int, event: Bar) -> None:  # noqa: ARG002
@@ -337,19 +355,31 @@ class Core:
 
     def _filled(self, seq: int, event: OrderFilled) -> None:  # noqa: ARG002
         fee_money(event.fee, event.fee_scale)  # Refused before anything has changed.
+        before = self.orders.get(event.order_id)
+        doubt = None if before is None else before.contradicts(event)
         order, counted = self.orders.apply(event.order_id, event)
-        if counted:
-            self.portfolio.apply_fill(event, self.instruments[event.instrument_id])
-            self.strategies.told(event, order)
+        if not counted:
+            return
+        # What the venue filled is ours, whether it should have been filled or not.
+        self.portfolio.apply_fill(event, self.instruments[event.instrument_id])
+        if doubt is not None:
+            self._answers.fault(event, OrderStateError(doubt))
+        self.strategies.told(event, order)
 
-    def _cancel_requested(self, seq: int, event: CancelRequested) -> None:  # noqa: ARG002
+    def _wished(self, seq: int, event: CancelRequested | ReplaceRequested) -> None:  # noqa: ARG002
         order = self.orders.get(event.order_id)
-        if order is not None and order.status.is_working:
+        if order is not None and order.takes(event):
             self.orders.apply(event.order_id, event)
 
     def _state_changed(self, seq: int, event: TradingStateChanged) -> None:  # noqa: ARG002
         self.trading_state = event.state
         self.trading_source = event.source
+
+    def _instrument_state_changed(self, seq: int, event: InstrumentStateChanged) -> None:  # noqa: ARG002
+        if event.state == TradingState.ACTIVE:
+            self.instrument_states.pop(event.instrument_id, None)
+        else:
+            self.instrument_states[event.instrument_id] = event.state
 
     def _strategy_started(self, seq: int, event: StrategyStarted) -> None:
         self.strategies.start(seq, event)
@@ -378,6 +408,7 @@ class Core:
             "next_seq": self.next_seq,
             "trading_state": self.trading_state.name,
             "trading_source": self.trading_source,
+            "instrument_states": {i: state.name for i, state in self.instrument_states.items()},
             "taker_fee_ppm": self.taker_fee_ppm,
             "instruments": msgspec.to_builtins(list(self.instruments.values())),
             "calendars": msgspec.to_builtins(list(self.calendars.defined.values())),

@@ -28,6 +28,7 @@ from schemas.events import (
     InstrumentDefined,
     OrderRequested,
     Quote,
+    ReplaceRequested,
     SessionCalendarDefined,
     Trade,
     TradingState,
@@ -40,6 +41,12 @@ ORDERS_PER_PART = 256
 
 class DumpError(TapedError):
     """The state cannot be dumped now, or the parts are no dump that this version can load."""
+
+
+class _Terms(msgspec.Struct, array_like=True, gc=False):
+    quantity: int
+    price: int | None
+    stop_price: int | None
 
 
 class _Order(msgspec.Struct, array_like=True, gc=False):
@@ -55,6 +62,11 @@ class _Order(msgspec.Struct, array_like=True, gc=False):
     rule: str
     reason: str
     updated_ns: int
+    terms: _Terms | None = None
+    excess_quantity: str = "0"
+    trigger_price: int | None = None
+    replacing: ReplaceRequested | None = None
+    canceling: str = ""
 
 
 class _Market(msgspec.Struct, array_like=True):
@@ -86,6 +98,8 @@ class _Head(msgspec.Struct, array_like=True):
     broken: dict[str, str]
     strategies: list[RunnerDump]
     calendars: list[SessionCalendarDefined] = []
+    instrument_states: dict[int, TradingState] = {}
+    held: list[_Order] = []
 
 
 LIFTS: Mapping[str, Lift] = {}
@@ -146,6 +160,7 @@ def dump(core: Core) -> CoreDump:
                 trading_state=core.trading_state,
                 trading_source=core.trading_source,
                 taker_fee_ppm=core.taker_fee_ppm,
+                instrument_states=core.instrument_states,
                 instruments=list(core.instruments.values()),
                 books=[_Market(book.trade, book.bid, book.ask) for book in core.books.values()],
                 positions={
@@ -156,6 +171,7 @@ def dump(core: Core) -> CoreDump:
                 deposits=_texts(account.deposits),
                 fees=_texts(account.fees),
                 undecided=[_plain(order) for order in orders.undecided],
+                held=[_plain(order) for order in orders.held],
                 working=[_plain(order) for order in orders.working],
                 closed_orders=len(orders.closed),
                 broken=core.strategies.broken,
@@ -203,6 +219,7 @@ def _load(core: Core, parts: Iterator[bytes | memoryview]) -> Core:
     core.taker_fee_ppm = head.taker_fee_ppm
     for calendar in head.calendars:
         core.calendars.define(calendar)
+    core.instrument_states.update(head.instrument_states)
     for instrument, market in zip(head.instruments, head.books, strict=True):
         core.instruments[instrument.instrument_id] = instrument
         book = core.books[instrument.instrument_id] = Book(instrument, core.calendars.of(instrument))
@@ -220,7 +237,11 @@ def _load(core: Core, parts: Iterator[bytes | memoryview]) -> Core:
     if len(closed) != head.closed_orders:
         raise DumpError(f"{len(closed)} orders that are over, expected {head.closed_orders}")
     core.orders.load(
-        list(map(_order, head.undecided)), list(map(_order, head.working)), closed, first_of_client
+        list(map(_order, head.undecided)),
+        list(map(_order, head.held)),
+        list(map(_order, head.working)),
+        closed,
+        first_of_client,
     )
     core.strategies.broken.update(head.broken)
     core.strategies.load(head.strategies, core.orders)
@@ -245,20 +266,34 @@ def _plain(order: Order) -> _Order:
         order.rule,
         order.reason,
         order.updated_ns,
+        _Terms(order.quantity, order.price, order.stop_price),
+        str(order.excess_quantity),
+        order.trigger_price,
+        order.replacing,
+        order.canceling,
     )
 
 
 def _order(plain: _Order) -> Order:
+    # An order of a dump from before terms could change has those it was requested with.
+    terms = plain.request if plain.terms is None else plain.terms
     return Order(
         plain.order_id,
         plain.request,
+        terms.quantity,
+        terms.price,
+        terms.stop_price,
         plain.status,
         plain.client_order_id,
         plain.venue,
         plain.venue_order_id,
         plain.filled_quantity,
         int(plain.filled_value),
+        int(plain.excess_quantity),
         set(plain.trade_ids),
+        plain.trigger_price,
+        plain.replacing,
+        plain.canceling,
         plain.rule,
         plain.reason,
         plain.updated_ns,

@@ -1,4 +1,4 @@
-"""All orders the core remembers: by id, by the caller's id, and those that still work. Bounded.
+"""All orders the core remembers: by id, by the caller's id, and those that are not over. Bounded.
 
 Orders that are over are kept for questions and for refusing a client id twice, the last
 `MAX_CLOSED_ORDERS` of them; which ones is a pure function of the events.
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from daemon.trading.orders import Order, OrderStateError, OrderStatus
-from schemas.events import Event, OrderRequested
+from schemas.events import Event, OrderFilled, OrderRequested
 
 MAX_CLOSED_ORDERS = 50_000
 MAX_WORKING_ORDERS = 1_000
@@ -23,29 +23,39 @@ MAX_WORKING_ORDERS = 1_000
 class Orders(NamedTuple):
     """All that a table holds, as references: 50,000 orders are taken in 2 to 6 ms.
 
-    Orders that are over never change again, so they may be written later and in another thread.
+    Orders that are over never change again (the table puts a changed copy in their place), so they may
+    be written later and in another thread.
 
     Attributes:
         undecided: oldest first.
+        held: oldest first.
         working: in the order in which they were submitted.
         closed: in the order in which they ended.
         first_of_client: those that are found by their client id.
     """
 
     undecided: tuple[Order, ...]
+    held: tuple[Order, ...]
     working: tuple[Order, ...]
     closed: tuple[Order, ...]
     first_of_client: tuple[Order, ...]
 
 
 class OrderTable(Mapping[int, Order]):
-    """Orders by id, in the order of their requests."""
+    """Orders by id, in the order of their requests.
+
+    Attributes:
+        undecided: requested or released, and neither submitted, held nor denied yet.
+        held: linked orders that wait for their parent.
+        working: those the venue may have.
+    """
 
     def __init__(self) -> None:
         self._orders: dict[int, Order] = {}
         self._by_client_id: dict[str, Order] = {}
         self._closed: deque[int] = deque()
         self.undecided: dict[int, Order] = {}
+        self.held: dict[int, Order] = {}
         self.working: dict[int, Order] = {}
 
     def __getitem__(self, order_id: int) -> Order:
@@ -63,7 +73,7 @@ class OrderTable(Mapping[int, Order]):
 
     def open(self, order_id: int, request: OrderRequested) -> Order:
         """Take in a request."""
-        order = Order(order_id, request, updated_ns=request.ts_ns)
+        order = Order.requested(order_id, request)
         self._orders[order_id] = self.undecided[order_id] = order
         if request.client_id is not None:
             self._by_client_id.setdefault(request.client_id, order)
@@ -78,21 +88,43 @@ class OrderTable(Mapping[int, Order]):
         order = self._orders.get(order_id)
         if order is None:
             raise OrderStateError(f"{type(event).__name__} of order {order_id}, which is not known")
+        before = order.status
+        if before.is_terminal and type(event) is OrderFilled:
+            order = self._changeable(order)
         counted = order.apply(event)
-        if counted:
-            self._file(order)
+        if order.status is not before:
+            self._file(order, before)
         return order, counted
 
-    def _file(self, order: Order) -> None:
+    def _changeable(self, order: Order) -> Order:
+        """Put a copy in the place of an order that is over, whose old state a dump may still write."""
+        again = self._orders[order.order_id] = order.copy()
+        client_id = order.request.client_id
+        if client_id is not None and self._by_client_id.get(client_id) is order:
+            self._by_client_id[client_id] = again
+        return again
+
+    def _file(self, order: Order, before: OrderStatus) -> None:
         order_id, status = order.order_id, order.status
-        self.undecided.pop(order_id, None)
         if status.is_working:
-            self.working[order_id] = order
+            if not before.is_working:
+                del self.undecided[order_id]
+                self.working[order_id] = order
             return
-        self.working.pop(order_id, None)
-        self._closed.append(order_id)
-        if len(self._closed) > MAX_CLOSED_ORDERS:
-            self._forget(self._closed.popleft())
+        if before.is_working:
+            del self.working[order_id]
+        elif before is OrderStatus.HELD:
+            del self.held[order_id]
+        else:
+            del self.undecided[order_id]
+        if status is OrderStatus.HELD:
+            self.held[order_id] = order
+        elif status is OrderStatus.RELEASED:
+            self.undecided[order_id] = order
+        else:
+            self._closed.append(order_id)
+            if len(self._closed) > MAX_CLOSED_ORDERS:
+                self._forget(self._closed.popleft())
 
     def _forget(self, order_id: int) -> None:
         order = self._orders.pop(order_id)
@@ -104,6 +136,7 @@ class OrderTable(Mapping[int, Order]):
         """Return all that the table holds."""
         return Orders(
             tuple(self.undecided.values()),
+            tuple(self.held.values()),
             tuple(self.working.values()),
             tuple(map(self._orders.__getitem__, self._closed)),
             tuple(self._by_client_id.values()),
@@ -112,15 +145,17 @@ class OrderTable(Mapping[int, Order]):
     def load(
         self,
         undecided: Sequence[Order],
+        held: Sequence[Order],
         working: Sequence[Order],
         closed: Sequence[Order],
         first_of_client: Sequence[int],
     ) -> None:
         """Fill an empty table with what `contents` gave; `first_of_client` by their ids."""
         # Ids are sequence numbers: sorted, they stand in the order of their requests.
-        orders = sorted((*closed, *working, *undecided), key=attrgetter("order_id"))
+        orders = sorted((*closed, *working, *held, *undecided), key=attrgetter("order_id"))
         self._orders.update((order.order_id, order) for order in orders)
         self.undecided.update((order.order_id, order) for order in undecided)
+        self.held.update((order.order_id, order) for order in held)
         self.working.update((order.order_id, order) for order in working)
         self._closed.extend(order.order_id for order in closed)
         for order_id in first_of_client:
@@ -128,12 +163,14 @@ class OrderTable(Mapping[int, Order]):
             assert client_id is not None
             self._by_client_id[client_id] = self._orders[order_id]
 
-    def working_quantity(self, instrument_id: int, side: int) -> int:
-        """Return the unfilled quantity that works on one side of an instrument."""
+    def working_quantity(self, instrument_id: int, side: int, *, beside: int) -> int:
+        """Return the most that may still fill on one side of an instrument, the order `beside` left out."""
         return sum(
-            order.remaining
-            for order in self.working.values()
-            if order.request.instrument_id == instrument_id and order.request.side == side
+            order.most_remaining
+            for order_id, order in self.working.items()
+            if order.request.instrument_id == instrument_id
+            and order.request.side == side
+            and order_id != beside
         )
 
     def state(self) -> dict[int, dict[str, Any]]:
@@ -144,12 +181,17 @@ class OrderTable(Mapping[int, Order]):
 def _plain(order: Order) -> dict[str, Any]:
     return {
         "request": msgspec.to_builtins(order.request),
+        "terms": (order.quantity, order.price, order.stop_price),
+        "replacing": msgspec.to_builtins(order.replacing),
+        "canceling": order.canceling,
         "status": OrderStatus(order.status).name,
         "client_order_id": order.client_order_id,
         "venue": order.venue,
         "venue_order_id": order.venue_order_id,
         "filled_quantity": order.filled_quantity,
         "filled_value": order.filled_value,
+        "excess_quantity": order.excess_quantity,
+        "trigger_price": order.trigger_price,
         "trade_ids": sorted(order.trade_ids),
         "rule": order.rule,
         "reason": order.reason,

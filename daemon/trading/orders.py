@@ -5,11 +5,14 @@ Nothing here decides or sends: events say what happened, the order follows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from typing import Any
 
 from schemas.errors import TapedError
 from schemas.events import (
+    CancelRejected,
     CancelRequested,
     Event,
     OrderAccepted,
@@ -17,10 +20,17 @@ from schemas.events import (
     OrderDenied,
     OrderExpired,
     OrderFilled,
+    OrderHeld,
     OrderRejected,
+    OrderReleased,
+    OrderReplaced,
     OrderRequested,
     OrderSubmitted,
+    OrderTriggered,
     OrderUnknown,
+    ReplaceDenied,
+    ReplaceRejected,
+    ReplaceRequested,
 )
 
 
@@ -28,8 +38,15 @@ class OrderStateError(TapedError):
     """An event does not fit the state of its order, or there is no such order."""
 
 
+_TERMINAL = frozenset({7, 8, 9, 10, 11})  # DENIED to EXPIRED
+_WORKING = frozenset({2, 3, 4, 5, 6, 14, 15})  # SUBMITTED to UNKNOWN, TRIGGERED, PENDING_REPLACE
+
+
 class OrderStatus(IntEnum):
-    """Where an order stands; from DENIED on it is over."""
+    """Where an order stands. The numbers stand in snapshots: none is ever given another meaning.
+
+    HELD and RELEASED are linked orders: the one waits for its parent, the other may leave now.
+    """
 
     REQUESTED = 1
     SUBMITTED = 2
@@ -42,148 +59,409 @@ class OrderStatus(IntEnum):
     FILLED = 9
     CANCELED = 10
     EXPIRED = 11
+    HELD = 12
+    RELEASED = 13
+    TRIGGERED = 14
+    PENDING_REPLACE = 15
 
     is_terminal: bool
-    """No event can change the order any more."""
+    """No event can change the status any more."""
     is_working: bool
     """The venue may have it: submitted and not over."""
 
     def __init__(self, value: int) -> None:
         # Worked out once: a property that names members of its class costs 0.34 us in Python 3.11.
-        self.is_terminal = value >= 7  # noqa: PLR2004  # DENIED
-        self.is_working = 2 <= value <= 6  # noqa: PLR2004  # SUBMITTED to UNKNOWN
+        self.is_terminal = value in _TERMINAL
+        self.is_working = value in _WORKING
 
 
 _S = OrderStatus
 
-# A fill that completes the order leads to FILLED instead. States that are absent are terminal.
+# Three things the table leaves to the code, because they depend on more than the status:
+# - ACCEPTED stands for how the venue works the order: `Order.resting` says whether that is
+#   SUBMITTED, ACCEPTED, TRIGGERED, PARTIALLY_FILLED, or still with a wish of ours under way;
+# - what leaves no quantity open leads to FILLED;
+# - a status that is absent is terminal: see `NO_NEWS` for what may still come, and `_fill` for fills.
 # fmt: off
 TRANSITIONS: dict[OrderStatus, dict[type[Event], OrderStatus]] = {
     _S.REQUESTED: {
-        OrderDenied:     _S.DENIED,
-        OrderSubmitted:  _S.SUBMITTED,
+        OrderDenied:      _S.DENIED,
+        OrderHeld:        _S.HELD,
+        OrderSubmitted:   _S.SUBMITTED,
+    },
+    _S.HELD: {
+        OrderDenied:      _S.DENIED,
+        OrderReleased:    _S.RELEASED,
+        CancelRequested:  _S.HELD,
+    },
+    _S.RELEASED: {
+        OrderDenied:      _S.DENIED,
+        OrderSubmitted:   _S.SUBMITTED,
     },
     _S.SUBMITTED: {
-        OrderAccepted:   _S.ACCEPTED,
-        OrderRejected:   _S.REJECTED,
-        OrderFilled:     _S.PARTIALLY_FILLED,
-        CancelRequested: _S.PENDING_CANCEL,
-        OrderCanceled:   _S.CANCELED,
-        OrderExpired:    _S.EXPIRED,
-        OrderUnknown:    _S.UNKNOWN,
+        OrderAccepted:    _S.ACCEPTED,
+        OrderRejected:    _S.REJECTED,
+        OrderTriggered:   _S.TRIGGERED,
+        OrderFilled:      _S.PARTIALLY_FILLED,
+        CancelRequested:  _S.PENDING_CANCEL,
+        CancelRejected:   _S.SUBMITTED,
+        ReplaceRequested: _S.PENDING_REPLACE,
+        ReplaceRejected:  _S.SUBMITTED,
+        OrderReplaced:    _S.ACCEPTED,
+        OrderCanceled:    _S.CANCELED,
+        OrderExpired:     _S.EXPIRED,
+        OrderUnknown:     _S.UNKNOWN,
     },
     _S.ACCEPTED: {
-        OrderAccepted:   _S.ACCEPTED,
-        OrderFilled:     _S.PARTIALLY_FILLED,
-        CancelRequested: _S.PENDING_CANCEL,
-        OrderCanceled:   _S.CANCELED,
-        OrderExpired:    _S.EXPIRED,
-        OrderUnknown:    _S.UNKNOWN,
+        OrderAccepted:    _S.ACCEPTED,
+        OrderTriggered:   _S.TRIGGERED,
+        OrderFilled:      _S.PARTIALLY_FILLED,
+        CancelRequested:  _S.PENDING_CANCEL,
+        CancelRejected:   _S.ACCEPTED,
+        ReplaceRequested: _S.PENDING_REPLACE,
+        ReplaceRejected:  _S.ACCEPTED,
+        OrderReplaced:    _S.ACCEPTED,
+        OrderCanceled:    _S.CANCELED,
+        OrderExpired:     _S.EXPIRED,
+        OrderUnknown:     _S.UNKNOWN,
+    },
+    _S.TRIGGERED: {
+        OrderAccepted:    _S.TRIGGERED,
+        OrderTriggered:   _S.TRIGGERED,
+        OrderFilled:      _S.PARTIALLY_FILLED,
+        CancelRequested:  _S.PENDING_CANCEL,
+        CancelRejected:   _S.TRIGGERED,
+        ReplaceRequested: _S.PENDING_REPLACE,
+        ReplaceRejected:  _S.TRIGGERED,
+        OrderReplaced:    _S.TRIGGERED,
+        OrderCanceled:    _S.CANCELED,
+        OrderExpired:     _S.EXPIRED,
+        OrderUnknown:     _S.UNKNOWN,
     },
     _S.PARTIALLY_FILLED: {
-        OrderAccepted:   _S.PARTIALLY_FILLED,
-        OrderFilled:     _S.PARTIALLY_FILLED,
-        CancelRequested: _S.PENDING_CANCEL,
-        OrderCanceled:   _S.CANCELED,
-        OrderExpired:    _S.EXPIRED,
-        OrderUnknown:    _S.UNKNOWN,
+        OrderAccepted:    _S.PARTIALLY_FILLED,
+        OrderTriggered:   _S.PARTIALLY_FILLED,
+        OrderFilled:      _S.PARTIALLY_FILLED,
+        CancelRequested:  _S.PENDING_CANCEL,
+        CancelRejected:   _S.PARTIALLY_FILLED,
+        ReplaceRequested: _S.PENDING_REPLACE,
+        ReplaceRejected:  _S.PARTIALLY_FILLED,
+        OrderReplaced:    _S.PARTIALLY_FILLED,
+        OrderCanceled:    _S.CANCELED,
+        OrderExpired:     _S.EXPIRED,
+        OrderUnknown:     _S.UNKNOWN,
     },
     _S.PENDING_CANCEL: {
-        OrderAccepted:   _S.PENDING_CANCEL,
-        OrderRejected:   _S.REJECTED,
-        OrderFilled:     _S.PENDING_CANCEL,
-        CancelRequested: _S.PENDING_CANCEL,
-        OrderCanceled:   _S.CANCELED,
-        OrderExpired:    _S.EXPIRED,
-        OrderUnknown:    _S.UNKNOWN,
+        OrderAccepted:    _S.PENDING_CANCEL,
+        OrderRejected:    _S.REJECTED,
+        OrderTriggered:   _S.PENDING_CANCEL,
+        OrderFilled:      _S.PENDING_CANCEL,
+        CancelRequested:  _S.PENDING_CANCEL,
+        CancelRejected:   _S.ACCEPTED,
+        ReplaceRejected:  _S.PENDING_CANCEL,
+        OrderReplaced:    _S.PENDING_CANCEL,
+        OrderCanceled:    _S.CANCELED,
+        OrderExpired:     _S.EXPIRED,
+        OrderUnknown:     _S.UNKNOWN,
+    },
+    _S.PENDING_REPLACE: {
+        OrderAccepted:    _S.PENDING_REPLACE,
+        OrderRejected:    _S.REJECTED,
+        OrderTriggered:   _S.PENDING_REPLACE,
+        OrderFilled:      _S.PENDING_REPLACE,
+        CancelRequested:  _S.PENDING_CANCEL,
+        CancelRejected:   _S.PENDING_REPLACE,
+        ReplaceDenied:    _S.ACCEPTED,
+        ReplaceRejected:  _S.ACCEPTED,
+        OrderReplaced:    _S.ACCEPTED,
+        OrderCanceled:    _S.CANCELED,
+        OrderExpired:     _S.EXPIRED,
+        OrderUnknown:     _S.UNKNOWN,
     },
     _S.UNKNOWN: {
-        OrderAccepted:   _S.ACCEPTED,
-        OrderRejected:   _S.REJECTED,
-        OrderFilled:     _S.PARTIALLY_FILLED,
-        CancelRequested: _S.UNKNOWN,
-        OrderCanceled:   _S.CANCELED,
-        OrderExpired:    _S.EXPIRED,
-        OrderUnknown:    _S.UNKNOWN,
+        OrderAccepted:    _S.ACCEPTED,
+        OrderRejected:    _S.REJECTED,
+        OrderTriggered:   _S.ACCEPTED,
+        OrderFilled:      _S.ACCEPTED,
+        CancelRequested:  _S.UNKNOWN,
+        CancelRejected:   _S.UNKNOWN,
+        ReplaceRejected:  _S.UNKNOWN,
+        OrderReplaced:    _S.ACCEPTED,
+        OrderCanceled:    _S.CANCELED,
+        OrderExpired:     _S.EXPIRED,
+        OrderUnknown:     _S.UNKNOWN,
     },
 }
 # fmt: on
 
+_LATE: frozenset[type[Event]] = frozenset(
+    {OrderAccepted, OrderTriggered, OrderReplaced, CancelRejected, ReplaceRejected, OrderUnknown}
+)
+NO_NEWS: dict[OrderStatus, frozenset[type[Event]]] = {
+    _S.REJECTED: _LATE | {OrderRejected},
+    _S.FILLED: _LATE,
+    _S.CANCELED: _LATE | {OrderCanceled},
+    _S.EXPIRED: _LATE | {OrderExpired},
+}
+"""What a venue may still say of an order that is over: it came late or twice, and changes nothing."""
+
 _NO_TRANSITION: dict[type[Event], OrderStatus] = {}
 _ACCEPTED, _PARTIALLY_FILLED, _FILLED = _S.ACCEPTED, _S.PARTIALLY_FILLED, _S.FILLED
+_PENDING_CANCEL, _PENDING_REPLACE, _TRIGGERED = _S.PENDING_CANCEL, _S.PENDING_REPLACE, _S.TRIGGERED
+_NEVER_LEFT = frozenset({_S.REQUESTED, _S.HELD, _S.RELEASED, _S.DENIED})
 
 
 @dataclass(slots=True)
 class Order:
-    """An order as its events have left it; can be made again from stored fields.
+    """An order as its events have left it; `requested` makes one, stored fields make it again.
 
-    `filled_value` is the sum of price times quantity over the fills, in the instrument's scaled
-    units, so the average price is `filled_value / filled_quantity` exactly. `trade_ids` are the
-    venue's ids of the fills that counted. `reason` is that of the last denial, rejection, cancel,
-    expiry or doubt.
+    Attributes:
+        request: what was asked for; it never changes.
+        quantity: what is to be filled in all, as the venue has it: a release or a replace changes it.
+        price: the limit in force.
+        stop_price: the stop in force.
+        filled_value: sum of price times quantity over the fills, in the instrument's scaled units, so
+            the average price is `filled_value / filled_quantity` exactly.
+        excess_quantity: what the venue filled beyond the quantity; it is in no other figure here.
+        trade_ids: the venue's ids of the fills that counted.
+        trigger_price: what reached the stop; None before that.
+        replacing: terms that were asked for and not yet answered.
+        canceling: who asked for the order's end, until that is answered; empty when nobody did.
+        reason: of the last denial, rejection, cancel, expiry or doubt.
     """
 
     order_id: int
     request: OrderRequested
+    quantity: int
+    price: int | None
+    stop_price: int | None
     status: OrderStatus = OrderStatus.REQUESTED
     client_order_id: str = ""
     venue: str = ""
     venue_order_id: str = ""
     filled_quantity: int = 0
     filled_value: int = 0
+    excess_quantity: int = 0
     trade_ids: set[str] = field(default_factory=set)
+    trigger_price: int | None = None
+    replacing: ReplaceRequested | None = None
+    canceling: str = ""
     rule: str = ""
     reason: str = ""
     updated_ns: int = 0
 
+    @staticmethod
+    def requested(order_id: int, request: OrderRequested) -> Order:
+        """Return a new order."""
+        return Order(
+            order_id,
+            request,
+            request.quantity,
+            request.price,
+            request.stop_price,
+            updated_ns=request.ts_ns,
+        )
+
     @property
     def remaining(self) -> int:
         """Quantity that is not filled."""
-        return self.request.quantity - self.filled_quantity
+        return self.quantity - self.filled_quantity
+
+    @property
+    def most_remaining(self) -> int:
+        """Most that can still be filled, whatever becomes of a replace under way."""
+        wish = self.replacing
+        if wish is None or wish.quantity is None or wish.quantity <= self.quantity:
+            return self.quantity - self.filled_quantity
+        return wish.quantity - self.filled_quantity
+
+    @property
+    def resting(self) -> OrderStatus:
+        """How the order stands at the venue by what is known of it, the cases of doubt aside."""
+        if self.canceling:
+            return _PENDING_CANCEL
+        if self.replacing is not None:
+            return _PENDING_REPLACE
+        if self.filled_quantity:
+            return _PARTIALLY_FILLED
+        if self.trigger_price is not None:
+            return _TRIGGERED
+        return _ACCEPTED if self.venue_order_id else _S.SUBMITTED
+
+    def takes(self, wish: CancelRequested | ReplaceRequested) -> bool:
+        """Return whether a wish makes sense now; one that does not changes nothing and is refused."""
+        return type(wish) in TRANSITIONS.get(self.status, _NO_TRANSITION)
+
+    def with_terms(self, wish: ReplaceRequested) -> Order:
+        """Return a copy on the terms of a replace, as if the venue had agreed to them."""
+        return replace(
+            self,
+            quantity=self.quantity if wish.quantity is None else wish.quantity,
+            price=self.price if wish.price is None else wish.price,
+            stop_price=self.stop_price if wish.stop_price is None else wish.stop_price,
+            replacing=None,
+        )
+
+    def copy(self) -> Order:
+        """Return an equal order that changes on its own."""
+        return replace(self, trade_ids=set(self.trade_ids))
 
     def apply(self, event: Event) -> bool:
         """Take one event of this order; return whether it counted.
 
-        A fill whose venue trade id was seen before does not count, whatever the state.
+        A fill whose venue trade id was seen before does not count, whatever the state, nor does what a
+        venue says late of an order that is over. Fills that should not be count all the same: see `_fill`.
 
         Raises:
             OrderStateError: the event is illegal now; nothing has changed.
         """
         # `isinstance` of a record costs 0.1 us where the answer is no, comparing types 0.02.
-        if type(event) is OrderFilled and event.venue_trade_id in self.trade_ids:
-            return False
-        status = TRANSITIONS.get(self.status, _NO_TRANSITION).get(type(event))
+        kind = type(event)
+        status = TRANSITIONS.get(self.status, _NO_TRANSITION).get(kind)
+        if kind is OrderFilled:
+            assert isinstance(event, OrderFilled)
+            return self._fill(event, status)
         if status is None:
-            raise OrderStateError(
-                f"order {self.order_id} is {self.status.name}: {type(event).__name__} is illegal"
-            )
-        if type(event) is OrderSubmitted:
-            self.client_order_id, self.venue = event.client_order_id, event.venue
-        elif type(event) is OrderAccepted:
-            self.venue_order_id = event.venue_order_id
-            status = _PARTIALLY_FILLED if status is _ACCEPTED and self.filled_quantity else status
-        elif type(event) is OrderFilled:
-            self._fill(event)
-            status = status if self.remaining else _FILLED
-        elif type(event) is OrderDenied:
-            self.rule, self.reason = event.rule, event.reason
-        elif isinstance(event, OrderRejected | OrderCanceled | OrderExpired | OrderUnknown):
-            if self.filled_quantity and type(event) is OrderRejected:
-                raise OrderStateError(f"order {self.order_id} has fills: a rejection is illegal")
-            self.reason = event.reason
+            if kind in NO_NEWS.get(self.status, ()):
+                return False
+            raise OrderStateError(f"order {self.order_id} is {self.status.name}: {kind.__name__} is illegal")
+        note = _NOTES.get(kind)
+        if note is not None:
+            note(self, event)
+        if status is _ACCEPTED:
+            status = self.resting
+        if status.is_working or status is _S.CANCELED or status is _S.EXPIRED:
+            status = self._completed(status)
         self.status = status
         self.updated_ns = event.ts_ns
         return True
 
-    def _fill(self, fill: OrderFilled) -> None:
+    def _completed(self, status: OrderStatus) -> OrderStatus:
+        """Return FILLED instead when nothing is left that could be filled."""
+        if self.filled_quantity < self.quantity or (status.is_working and self.most_remaining):
+            return status
+        return _FILLED
+
+    def _fill(self, fill: OrderFilled, status: OrderStatus | None) -> bool:
+        """Book a fill; the venue's word counts even where the order should not have been filled.
+
+        An order that is over stays as it ended; what lies beyond its quantity goes to `excess_quantity`.
+        """
+        if fill.venue_trade_id in self.trade_ids:
+            return False
         request = self.request
         if fill.instrument_id != request.instrument_id or fill.side != request.side:
             raise OrderStateError(f"order {self.order_id}: a fill of another instrument or side")
-        if not 0 < fill.quantity <= self.remaining:
+        if fill.quantity <= 0:
+            raise OrderStateError(f"order {self.order_id}: fill {fill.venue_trade_id} of {fill.quantity}")
+        if self.status in _NEVER_LEFT:
             raise OrderStateError(
-                f"order {self.order_id}: fill {fill.venue_trade_id} of {fill.quantity},"
-                f" expected 1 to {self.remaining}"
+                f"order {self.order_id} is {self.status.name}: it never left, and is filled"
             )
+        most = self.most_remaining
+        counted = fill.quantity
+        if counted > most:
+            self.excess_quantity += counted - most
+            counted = most
         self.trade_ids.add(fill.venue_trade_id)
-        self.filled_quantity += fill.quantity
-        self.filled_value += fill.price * fill.quantity
+        self.filled_quantity += counted
+        self.filled_value += fill.price * counted
+        if self.filled_quantity > self.quantity:
+            # Only a replace under way leaves room beyond the quantity: the venue has taken it, then.
+            self.quantity = self.filled_quantity - counted + most
+        if status is not None:
+            if status is _ACCEPTED:
+                status = self.resting
+            self.status = self._completed(status)
+        self.updated_ns = fill.ts_ns
+        return True
+
+    def contradicts(self, fill: OrderFilled) -> str | None:
+        """Return why a fill that is to come should not be; None when it fits."""
+        if self.status.is_terminal:
+            return f"order {self.order_id} is {self.status.name}, and fill {fill.venue_trade_id} came after"
+        if fill.quantity > self.most_remaining:
+            return (
+                f"order {self.order_id}: fill {fill.venue_trade_id} of {fill.quantity},"
+                f" at most {self.most_remaining} were left"
+            )
+        return None
+
+
+# What an event tells beside the status, by its type. A look-up costs 0.05 us, a `match` over the
+# records up to 0.8. A function that raises does so before it has changed anything.
+
+
+def _submitted(order: Order, event: OrderSubmitted) -> None:
+    order.client_order_id, order.venue = event.client_order_id, event.venue
+
+
+def _accepted(order: Order, event: OrderAccepted) -> None:
+    order.venue_order_id = event.venue_order_id
+
+
+def _released(order: Order, event: OrderReleased) -> None:
+    order.quantity = event.quantity
+
+
+def _triggered(order: Order, event: OrderTriggered) -> None:
+    order.trigger_price = event.price
+
+
+def _cancel_requested(order: Order, event: CancelRequested) -> None:
+    order.canceling = event.source
+
+
+def _cancel_rejected(order: Order, event: CancelRejected) -> None:
+    order.canceling, order.reason = "", event.reason
+
+
+def _replace_requested(order: Order, event: ReplaceRequested) -> None:
+    order.replacing = event
+
+
+def _replace_refused(order: Order, event: ReplaceDenied | ReplaceRejected) -> None:
+    order.replacing, order.reason = None, event.reason
+
+
+def _replaced(order: Order, event: OrderReplaced) -> None:
+    if event.quantity < max(1, order.filled_quantity):
+        raise OrderStateError(
+            f"order {order.order_id}: replaced by a quantity of {event.quantity},"
+            f" and {order.filled_quantity} are filled"
+        )
+    order.quantity, order.price, order.stop_price = event.quantity, event.price, event.stop_price
+    order.replacing = None
+
+
+def _denied(order: Order, event: OrderDenied) -> None:
+    order.rule, order.reason = event.rule, event.reason
+
+
+def _rejected(order: Order, event: OrderRejected) -> None:
+    if order.filled_quantity:
+        raise OrderStateError(f"order {order.order_id} has fills: a rejection is illegal")
+    order.reason = event.reason
+
+
+def _reasoned(order: Order, event: OrderCanceled | OrderExpired | OrderUnknown) -> None:
+    order.reason = event.reason
+
+
+_NOTES: dict[type[Event], Callable[[Order, Any], None]] = {
+    OrderSubmitted: _submitted,
+    OrderAccepted: _accepted,
+    OrderReleased: _released,
+    OrderTriggered: _triggered,
+    CancelRequested: _cancel_requested,
+    CancelRejected: _cancel_rejected,
+    ReplaceRequested: _replace_requested,
+    ReplaceDenied: _replace_refused,
+    ReplaceRejected: _replace_refused,
+    OrderReplaced: _replaced,
+    OrderDenied: _denied,
+    OrderRejected: _rejected,
+    OrderCanceled: _reasoned,
+    OrderExpired: _reasoned,
+    OrderUnknown: _reasoned,
+}

@@ -11,19 +11,16 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from daemon.trading.books import Book
-from daemon.trading.money import MAX_INTEGER, MONEY_ONE, MONEY_SCALE, PPM, is_tradable, notional
+from daemon.trading.money import MONEY_ONE, MONEY_SCALE, PPM, notional
 from daemon.trading.order_table import MAX_WORKING_ORDERS, OrderTable
 from daemon.trading.orders import Order
 from daemon.trading.portfolio import Account, Position
+from daemon.trading.terms import TERMS_RULES
 from schemas.decimals import decimal_text
-from schemas.events import InstrumentDefined, OrderType, Side, TimeInForce, TradingState
+from schemas.events import InstrumentDefined, Side, TradingState
 
 # Members by short names: a look-up in an enumeration costs 0.1 us in Python 3.11, a global name 0.01.
-_MARKET, _LIMIT = OrderType.MARKET, OrderType.LIMIT
-_BUY, _NO_SIDE = Side.BUY, Side.NONE
-_TYPES = (_MARKET, _LIMIT)
-_IMMEDIATE = (TimeInForce.IOC, TimeInForce.FOK)
-_TIMES_IN_FORCE = (TimeInForce.GTC, *_IMMEDIATE)
+_BUY = Side.BUY
 _HALTED, _REDUCING = TradingState.HALTED, TradingState.REDUCING
 MAX_VALUE = 10**12
 """Most that one order may be worth, in units of its currency: anything above is a slip, and would
@@ -44,85 +41,31 @@ class View(Protocol):
     @property
     def trading_state(self) -> TradingState: ...  # noqa: D102
     @property
+    def instrument_states(self) -> Mapping[int, TradingState]: ...  # noqa: D102
+    @property
     def taker_fee_ppm(self) -> int: ...  # noqa: D102
 
 
 Rule = Callable[[Order, View], str | None]
 
 
-def _supported(order: Order, view: View) -> str | None:  # noqa: ARG001
+def _linked(order: Order, view: View) -> str | None:  # noqa: ARG001
     request = order.request
-    if request.order_type not in _TYPES:
-        return f"{request.order_type.name} orders are not supported; MARKET and LIMIT are"
-    if request.time_in_force not in _TIMES_IN_FORCE:
-        return f"time in force {request.time_in_force.name} is not supported; GTC, IOC and FOK are"
-    if not (
-        request.stop_price is None
-        and request.trail_amount is None
-        and request.trail_ppm is None
-        and request.expire_ns is None
-        and request.parent_id is None
-        and request.oco_group is None
-    ):
-        return "stop, trail, expiry and linked orders are not supported"
-    if request.post_only and (request.order_type != _LIMIT or request.time_in_force in _IMMEDIATE):
-        return "post-only needs a limit order that rests"
-    return None
+    linked = request.parent_id is not None or request.oco_group is not None
+    return "linked orders are not supported" if linked else None
 
 
-def _side(order: Order, view: View) -> str | None:  # noqa: ARG001
-    return "side must be BUY or SELL" if order.request.side == _NO_SIDE else None
-
-
-def _tradable(order: Order, view: View) -> str | None:
+def _halted(order: Order, view: View) -> str | None:
+    if view.trading_state == _HALTED:
+        return "trading is halted"
     instrument = _instrument(order, view)
-    if is_tradable(instrument):
-        return None
-    if not 0 < instrument.multiplier <= MAX_INTEGER:
-        return f"{instrument.symbol}: the multiplier {instrument.multiplier} is not in 1 to {MAX_INTEGER}"
-    return f"{instrument.symbol}: price and quantity together have more than {MONEY_SCALE} decimals"
-
-
-def _quantity(order: Order, view: View) -> str | None:  # noqa: ARG001
-    quantity = order.request.quantity
-    return None if 0 < quantity <= MAX_INTEGER else f"quantity {quantity} is not above zero"
-
-
-def _lot(order: Order, view: View) -> str | None:
-    lot, quantity = _instrument(order, view).lot_size, order.request.quantity
-    return f"quantity {quantity} is no multiple of the lot {lot}" if lot > 1 and quantity % lot else None
-
-
-def _price(order: Order, view: View) -> str | None:  # noqa: ARG001
-    request = order.request
-    if request.order_type == _MARKET:
-        return None if request.price is None else "a market order has no price"
-    if request.price is None:
-        return "a limit order needs a price"
-    return None if request.price > 0 else f"price {request.price} is not above zero"
-
-
-def _tick(order: Order, view: View) -> str | None:
-    tick, price = _instrument(order, view).tick_size, order.request.price
-    return f"price {price} is no multiple of the tick {tick}" if price and tick > 1 and price % tick else None
-
-
-def _client_id(order: Order, view: View) -> str | None:
-    client_id = order.request.client_id
-    if client_id is None:
-        return None
-    first = view.orders.by_client_id(client_id)
-    if first is None or first is order:
-        return None
-    return f"client id {client_id!r} is that of order {first.order_id}"
-
-
-def _halted(order: Order, view: View) -> str | None:  # noqa: ARG001
-    return "trading is halted" if view.trading_state == _HALTED else None
+    state = view.instrument_states.get(instrument.instrument_id)
+    return f"trading of {instrument.symbol} is halted" if state == _HALTED else None
 
 
 def _reducing(order: Order, view: View) -> str | None:
-    if view.trading_state != _REDUCING or order.request.quantity <= reducible(order, view):
+    states = (view.trading_state, view.instrument_states.get(order.request.instrument_id))
+    if _REDUCING not in states or order.remaining <= reducible(order, view):
         return None
     return "only orders that reduce a position are allowed now"
 
@@ -131,32 +74,33 @@ def _reduce_only(order: Order, view: View) -> str | None:
     if not order.request.reduce_only:
         return None
     most = reducible(order, view)
-    return None if order.request.quantity <= most else f"at most {most} would reduce the position"
+    return None if order.remaining <= most else f"at most {most} would reduce the position"
 
 
-def _working(order: Order, view: View) -> str | None:  # noqa: ARG001
-    full = len(view.orders.working) >= MAX_WORKING_ORDERS
-    return f"{MAX_WORKING_ORDERS} orders are working" if full else None
+def _working(order: Order, view: View) -> str | None:
+    table = view.orders
+    if order.order_id in table.working or len(table.working) + len(table.held) < MAX_WORKING_ORDERS:
+        return None
+    return f"{MAX_WORKING_ORDERS} orders are working"
 
 
 def _value(order: Order, view: View) -> str | None:
-    value = _cost(order, order.request.quantity, view)
+    value = _cost(order, order.remaining, view)
     if value is None:
         return f"no price of {_instrument(order, view).symbol} is known to value the order with"
     return None if value <= MAX_VALUE * MONEY_ONE else f"the order is worth more than {MAX_VALUE}"
 
 
 def _cash(order: Order, view: View) -> str | None:
-    request = order.request
-    if request.side != _BUY:
+    if order.request.side != _BUY:
         return None
-    opening = request.quantity - reducible(order, view)
+    opening = order.remaining - reducible(order, view)
     if opening <= 0:
         return None
     currency = _instrument(order, view).quote_currency
     free = view.account.cash.get(currency, 0)
     if view.orders.working:
-        free -= _reserved(currency, view)
+        free -= _reserved(currency, view, beside=order.order_id)
     needed = _cost(order, opening, view) or 0
     if needed <= free:
         return None
@@ -167,14 +111,8 @@ def _cash(order: Order, view: View) -> str | None:
 
 
 RULES: tuple[tuple[str, Rule], ...] = (
-    ("NOT_TRADABLE", _tradable),
-    ("SIDE", _side),
-    ("NOT_SUPPORTED", _supported),
-    ("QUANTITY", _quantity),
-    ("LOT_SIZE", _lot),
-    ("PRICE", _price),
-    ("TICK_SIZE", _tick),
-    ("DUPLICATE_CLIENT_ID", _client_id),
+    *TERMS_RULES,
+    ("NOT_SUPPORTED", _linked),
     ("HALTED", _halted),
     ("REDUCING", _reducing),
     ("REDUCE_ONLY", _reduce_only),
@@ -186,7 +124,11 @@ RULES: tuple[tuple[str, Rule], ...] = (
 
 
 def refusal(order: Order, view: View) -> tuple[str, str] | None:
-    """Return `(code, reason)` of the first rule that refuses the order, or None when it may leave."""
+    """Return `(code, reason)` of the first rule that refuses the order, or None when it may leave.
+
+    The order is a new one, or one that works already, on the terms it is to be replaced by: rules
+    leave the order of that id out where they count what works.
+    """
     if order.request.instrument_id not in view.books:
         return "UNKNOWN_INSTRUMENT", f"instrument {order.request.instrument_id} is not known"
     for code, rule in RULES:
@@ -205,7 +147,8 @@ def reducible(order: Order, view: View) -> int:
         return 0
     if not view.orders.working:
         return held
-    return max(0, held - view.orders.working_quantity(request.instrument_id, request.side))
+    working = view.orders.working_quantity(request.instrument_id, request.side, beside=order.order_id)
+    return max(0, held - working)
 
 
 def _instrument(order: Order, view: View) -> InstrumentDefined:
@@ -215,7 +158,7 @@ def _instrument(order: Order, view: View) -> InstrumentDefined:
 def _cost(order: Order, quantity: int, view: View) -> int | None:
     request = order.request
     book = view.books[request.instrument_id]
-    price = book.cost_price(request.side) if request.price is None else request.price
+    price = order.price or order.stop_price or book.cost_price(request.side)
     if price is None:
         return None
     value = notional(book.instrument, price, quantity)
@@ -223,10 +166,13 @@ def _cost(order: Order, quantity: int, view: View) -> int | None:
     return value + value * max(0, view.taker_fee_ppm) // PPM
 
 
-def _reserved(currency: str, view: View) -> int:
+def _reserved(currency: str, view: View, *, beside: int) -> int:
     total = 0
-    for working in view.orders.working.values():
-        request = working.request
-        if request.side == _BUY and _instrument(working, view).quote_currency == currency:
-            total += _cost(working, working.remaining, view) or 0
+    for order_id, working in view.orders.working.items():
+        if (
+            working.request.side == _BUY
+            and order_id != beside
+            and _instrument(working, view).quote_currency == currency
+        ):
+            total += _cost(working, working.most_remaining, view) or 0
     return total

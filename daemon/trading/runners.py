@@ -324,11 +324,11 @@ class Runners(Mapping[str, Runner]):
             self.call(runner.strategy_id, runner.strategy.on_order, order)
 
     def decided(self, order: Order) -> None:
-        """Keep the books of the strategy whose order was submitted or denied, and tell it of a denial."""
+        """Keep the books of the strategy whose order was decided upon, and tell it of a denial."""
         runner = self._owner(order)
         if runner is None:
             return
-        if order.status.is_working:
+        if not order.status.is_terminal:
             runner.orders[order.order_id] = order
         else:
             runner.orders.pop(order.order_id, None)

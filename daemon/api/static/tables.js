@@ -3,7 +3,10 @@
 import { clock, gain, money, number, tone } from "./format.js";
 import { Spark } from "./spark.js";
 
-const WORKING = new Set(["requested", "submitted", "accepted", "partially_filled", "pending_cancel", "pending_replace", "unknown"]);
+const WORKING = new Set([
+  "requested", "held", "released", "submitted", "accepted", "triggered", "partially_filled", "pending_cancel",
+  "pending_replace", "unknown",
+]);
 const REFUSED = new Set(["denied", "rejected"]);
 
 /** Creates an element; `content` is always text, never markup. */

@@ -148,9 +148,9 @@ def test_a_read_model_of_another_journal_is_refused_by_name(tmp_path):
 
 def test_a_newer_schema_version_is_refused_by_name(tmp_path):
     path = tmp_path / "readmodel.db"
-    with patch.object(database, "SCHEMA_VERSION", 2):
+    with patch.object(database, "SCHEMA_VERSION", database.SCHEMA_VERSION + 1):
         ReadModelWriter(path, JOURNAL).close()
-    with pytest.raises(ReadModelMismatchError, match="schema version 2, this taped knows 1"):
+    with pytest.raises(ReadModelMismatchError, match=r"schema version \d+, this taped knows \d+"):
         ReadModelWriter(path, JOURNAL)
 
 

@@ -8,16 +8,24 @@ from daemon.trading.strategy import Parameter, Strategy, StrategyError, check_pa
 from schemas.codec import UnknownEvent
 from schemas.events import (
     SUSPICIOUS,
+    CancelRejected,
     CancelRequested,
+    InstrumentStateChanged,
     Liquidity,
     NotificationQueued,
     OrderCanceled,
     OrderDenied,
     OrderFilled,
+    OrderRejected,
+    OrderReplaced,
     OrderRequested,
     OrderSubmitted,
+    OrderTriggered,
+    OrderUnknown,
     ReconciliationFound,
     ReconciliationKind,
+    ReplaceDenied,
+    ReplaceRejected,
     ReplaceRequested,
     Severity,
     Side,
@@ -136,12 +144,66 @@ def test_a_cancel_of_an_order_that_is_over_changes_nothing_and_says_why(desk, ma
     assert desk.core.state()["orders"] == before
 
 
-def test_a_replace_is_answered_as_not_supported(desk):
-    replace = ReplaceRequested(
-        ts_ns=1, order_id=1, quantity=1, price=None, stop_price=None, source="operator:test"
+def replace(order_id: int, **terms) -> ReplaceRequested:
+    return ReplaceRequested(
+        **{
+            "ts_ns": 1,
+            "order_id": order_id,
+            "quantity": None,
+            "price": None,
+            "stop_price": None,
+            "source": "operator:test",
+            **terms,
+        }
     )
-    merged, _ = desk.core.run([replace])
-    assert "not supported" in merged[1].body
+
+
+def test_a_replace_is_a_request_until_the_venue_confirms(desk, make):
+    desk.take(make.order(price=50))
+    (order,) = desk.core.orders.values()
+    wish = replace(order.order_id, price=60, quantity=5)
+    merged, effects = desk.core.run([wish])
+    assert merged == [wish]
+    assert effects == [(desk.core.next_seq - 1, wish)]
+    assert (order.status, order.price, order.quantity) == (OrderStatus.PENDING_REPLACE, 50, 10)
+    terms = {"quantity": 5, "price": 60, "stop_price": None}
+    desk.core.run([OrderReplaced(ts_ns=2, received_ns=2, order_id=order.order_id, **terms)])
+    assert (order.status, order.price, order.quantity) == (OrderStatus.ACCEPTED, 60, 5)
+
+
+def test_a_replace_passes_the_rules_on_its_new_terms_and_counts_the_old_ones_no_more(desk, make):
+    desk.take(make.order(price=100, quantity=600_000))
+    (order,) = desk.core.orders.values()
+    merged, effects = desk.core.run([replace(order.order_id, quantity=1_000_001)])
+    assert merged[1] == ReplaceDenied(ts_ns=1, order_id=order.order_id, rule="CASH", reason=merged[1].reason)
+    assert effects == []
+    assert (order.status, order.quantity) == (OrderStatus.ACCEPTED, 600_000)
+    assert len(desk.core.run([replace(order.order_id, quantity=1_000_000)])[1]) == 1
+
+
+def test_while_a_replace_is_under_way_the_most_of_both_quantities_is_reserved(desk, make):
+    desk.take(make.order(price=100, quantity=10))
+    (order,) = desk.core.orders.values()
+    desk.core.run([replace(order.order_id, quantity=1_000_000)])
+    assert desk.take(make.order(price=100, quantity=1))[1].rule == "CASH"
+
+
+@pytest.mark.parametrize("status", ["PENDING_REPLACE", "PENDING_CANCEL", "UNKNOWN", "FILLED"])
+def test_a_replace_that_comes_at_the_wrong_time_changes_nothing_and_says_why(desk, make, status):
+    desk.take(make.order(price=50))
+    (order,) = desk.core.orders.values()
+    first = {
+        "PENDING_REPLACE": replace(order.order_id, price=60),
+        "PENDING_CANCEL": CancelRequested(ts_ns=1, order_id=order.order_id, source="operator:test"),
+        "UNKNOWN": OrderUnknown(ts_ns=1, order_id=order.order_id, reason="time-out"),
+        "FILLED": a_fill(order.order_id, 10),
+    }
+    desk.core.run([first[status]])
+    merged, effects = desk.core.run([replace(order.order_id, price=70)])
+    assert types(merged) == ["ReplaceRequested", "NotificationQueued"]
+    assert status in merged[1].body
+    assert effects == []
+    assert order.status == OrderStatus[status]
 
 
 @pytest.mark.parametrize(
@@ -149,10 +211,6 @@ def test_a_replace_is_answered_as_not_supported(desk):
     [
         a_fill(999, 1),
         OrderCanceled(ts_ns=1, received_ns=1, order_id=999, reason=""),
-        a_fill(4, 11),
-        a_fill(4, 1, side=Side.SELL),
-        a_fill(4, 1, instrument_id=2),
-        a_fill(4, 1, fee_scale=30),
     ],
 )
 def test_a_report_that_contradicts_our_books_halts_trading_and_changes_nothing_else(desk, make, report):
@@ -166,6 +224,99 @@ def test_a_report_that_contradicts_our_books_halts_trading_and_changes_nothing_e
     after = desk.core.state()
     for name in ("orders", "positions", "cash", "fees", "working"):
         assert after[name] == before[name]
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        a_fill(4, 1, side=Side.SELL),
+        a_fill(4, 1, instrument_id=2),
+        a_fill(4, 1, fee_scale=30),
+        a_fill(4, 0),
+        OrderRejected(ts_ns=1, received_ns=1, order_id=4, reason=""),
+        OrderReplaced(ts_ns=1, received_ns=1, order_id=4, quantity=0, price=1, stop_price=None),
+    ],
+)
+def test_a_report_that_contradicts_an_order_halts_its_instrument_and_changes_nothing_else(desk, make, report):
+    desk.take(make.order(price=50))
+    before = desk.core.state()
+    merged, _ = desk.core.run([report])
+    assert types(merged[1:]) == ["NotificationQueued", "InstrumentStateChanged"]
+    assert (merged[1].severity, merged[2].instrument_id) == (Severity.ERROR, 1)
+    assert desk.core.trading_state == TradingState.ACTIVE
+    after = desk.core.state()
+    assert after["instrument_states"] == {1: "HALTED"}
+    for name in ("orders", "positions", "cash", "fees", "working"):
+        assert after[name] == before[name]
+    assert desk.take(make.order(price=50))[1].rule == "HALTED"
+    assert isinstance(desk.take(make.order(Side.SELL, price=50, instrument_id=2))[1], OrderSubmitted)
+
+
+def test_what_the_venue_fills_beyond_the_quantity_is_ours_and_halts_the_instrument(desk, make):
+    desk.take(make.order(price=100))
+    merged = desk.take(a_fill(4, 12))
+    assert types(merged) == ["OrderFilled", "NotificationQueued", "InstrumentStateChanged"]
+    order = desk.core.orders[4]
+    assert (order.status, order.filled_quantity, order.excess_quantity) == (OrderStatus.FILLED, 10, 2)
+    assert order.filled_value == 10 * 100
+    assert desk.core.positions[1].quantity == 12
+    assert desk.core.account.cash["USD"] == (1_000_000 - 12) * USD
+
+
+def test_a_fill_of_an_order_that_is_over_is_ours_and_leaves_the_order_over(desk, make):
+    desk.take(make.order(price=100))
+    desk.take(OrderCanceled(ts_ns=1, received_ns=1, order_id=4, reason="asked for"))
+    before = desk.core.orders[4]
+    assert "InstrumentStateChanged" in types(desk.take(a_fill(4, 3, "late")))
+    order = desk.core.orders[4]
+    assert (order.status, order.filled_quantity) == (OrderStatus.CANCELED, 3)
+    assert desk.core.positions[1].quantity == 3
+    assert types(desk.take(a_fill(4, 3, "late"))) == ["OrderFilled"]
+    # A dump that was taken before may still be writing the old one.
+    assert before.filled_quantity == 0
+
+
+def test_late_news_of_an_order_that_is_over_is_no_contradiction(desk, make):
+    desk.take(make.order(price=100), a_fill(4, 10))
+    late = {"ts_ns": 9, "received_ns": 9, "order_id": 4}
+    before = desk.core.state()["orders"]
+    merged = desk.take(
+        CancelRejected(**late, reason="it is filled"),
+        ReplaceRejected(**late, reason="it is filled"),
+        OrderTriggered(**late, price=5),
+        OrderUnknown(ts_ns=9, order_id=4, reason="no answer"),
+    )
+    assert len(merged) == 4
+    assert desk.core.state()["orders"] == before
+
+
+def test_an_operator_halts_and_resumes_one_instrument(desk, make):
+    halted = desk.take(make.command("instrument.halt", instrument="I1", reason="odd prices"))[1]
+    assert halted == InstrumentStateChanged(
+        ts_ns=1, instrument_id=1, state=TradingState.HALTED, reason="odd prices", source="operator:test"
+    )
+    assert desk.take(make.order(price=50))[1].reason == "trading of I1 is halted"
+    assert isinstance(desk.take(make.order(price=50, instrument_id=2))[1], OrderSubmitted)
+    desk.take(make.command("trading.resume", reason="all is well"))
+    assert desk.take(make.order(price=50))[1].rule == "HALTED"
+    desk.take(make.command("instrument.resume", instrument="I1@V", reason="back"))
+    assert isinstance(desk.take(make.order(price=50))[1], OrderSubmitted)
+
+
+def test_an_unexplained_difference_of_an_instrument_halts_it_alone(desk):
+    difference = ReconciliationFound(
+        ts_ns=1,
+        kind=ReconciliationKind.FILL,
+        instrument_id=2,
+        order_id=None,
+        expected="5",
+        found="4",
+        explained=False,
+        detail="",
+    )
+    desk.take(difference)
+    assert desk.core.trading_state == TradingState.ACTIVE
+    assert desk.core.instrument_states == {2: TradingState.HALTED}
 
 
 def test_a_second_contradiction_does_not_halt_twice(desk):
@@ -212,6 +363,10 @@ def test_an_unexplained_difference_with_the_venue_halts_trading(desk):
         ("strategy.start", {"strategy_id": "s", "kind": "ma_cross", "instruments": ["I1", 5]}, "texts"),
         ("strategy.stop", {"strategy_id": "nobody"}, "does not run"),
         ("trading.halt", {}, "reason"),
+        ("trading.kill", {"flatten": True}, "reason"),
+        ("trading.kill", {"reason": "x", "flatten": "yes"}, "true or false"),
+        ("instrument.halt", {"instrument": "NO", "reason": "x"}, "no instrument"),
+        ("instrument.halt", {"instrument": "I1"}, "reason"),
         ("make.coffee", {}, "no command"),
     ],
 )

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.trading.order_table import MAX_CLOSED_ORDERS, OrderTable
-from daemon.trading.orders import TRANSITIONS, Order, OrderStateError, OrderStatus
+from daemon.trading.orders import NO_NEWS, TRANSITIONS, Order, OrderStateError, OrderStatus
 from schemas.events import (
+    CancelRejected,
     CancelRequested,
     Event,
     Liquidity,
@@ -15,11 +16,18 @@ from schemas.events import (
     OrderDenied,
     OrderExpired,
     OrderFilled,
+    OrderHeld,
     OrderRejected,
+    OrderReleased,
+    OrderReplaced,
     OrderRequested,
     OrderSubmitted,
+    OrderTriggered,
     OrderType,
     OrderUnknown,
+    ReplaceDenied,
+    ReplaceRejected,
+    ReplaceRequested,
     Side,
 )
 
@@ -54,8 +62,28 @@ def fill(quantity: int, trade_id: str = "a", *, price: int = 100, side: Side = S
 
 
 SUBMITTED = OrderSubmitted(ts_ns=2, order_id=1, client_order_id="j-1", venue="paper")
-ACCEPTED = OrderAccepted(ts_ns=2, received_ns=2, order_id=1, venue_order_id="P1")
-CANCELED = OrderCanceled(ts_ns=2, received_ns=2, order_id=1, reason="")
+REPORT = {"ts_ns": 2, "received_ns": 2, "order_id": 1}
+ACCEPTED = OrderAccepted(**REPORT, venue_order_id="P1")
+CANCELED = OrderCanceled(**REPORT, reason="")
+UNKNOWN = OrderUnknown(ts_ns=2, order_id=1, reason="")
+CANCEL = CancelRequested(ts_ns=2, order_id=1, source="operator:test")
+
+
+def replace(**terms) -> ReplaceRequested:
+    wish = {"quantity": None, "price": None, "stop_price": None, "source": "operator:test", **terms}
+    return ReplaceRequested(ts_ns=2, order_id=1, **wish)
+
+
+def replaced(quantity: int, price: int | None = None, stop_price: int | None = None) -> OrderReplaced:
+    return OrderReplaced(**REPORT, quantity=quantity, price=price, stop_price=stop_price)
+
+
+def working(quantity: int = 10, *events: Event) -> Order:
+    order = Order.requested(1, request(quantity))
+    for event in (SUBMITTED, ACCEPTED, *events):
+        assert order.apply(event)
+    return order
+
 
 others = st.sampled_from(
     [
@@ -63,12 +91,22 @@ others = st.sampled_from(
         ACCEPTED,
         CANCELED,
         OrderDenied(ts_ns=2, order_id=1, rule="CASH", reason=""),
-        OrderRejected(ts_ns=2, received_ns=2, order_id=1, reason=""),
-        OrderExpired(ts_ns=2, received_ns=2, order_id=1, reason=""),
-        OrderUnknown(ts_ns=2, order_id=1, reason=""),
-        CancelRequested(ts_ns=2, order_id=1, source="operator:test"),
+        OrderHeld(ts_ns=2, order_id=1),
+        OrderRejected(**REPORT, reason=""),
+        OrderTriggered(**REPORT, price=5),
+        OrderExpired(**REPORT, reason=""),
+        UNKNOWN,
+        CANCEL,
+        CancelRejected(**REPORT, reason=""),
+        ReplaceDenied(ts_ns=2, order_id=1, rule="CASH", reason=""),
+        ReplaceRejected(**REPORT, reason=""),
     ]
 )
+released = st.builds(
+    lambda quantity: OrderReleased(ts_ns=2, order_id=1, quantity=quantity), st.integers(1, 10)
+)
+wishes = st.builds(replace, quantity=st.none() | st.integers(1, 20), price=st.none() | st.integers(1, 9))
+replaces = st.builds(replaced, st.integers(0, 20), st.none() | st.integers(1, 9))
 fills = st.builds(
     fill,
     st.integers(-2, 12),
@@ -76,31 +114,39 @@ fills = st.builds(
     price=st.integers(1, 1000),
     side=st.sampled_from([Side.BUY, Side.BUY, Side.BUY, Side.SELL]),
 )
-steps: st.SearchStrategy[Event] = st.one_of(others, fills)
+steps: st.SearchStrategy[Event] = st.one_of(others, others, fills, fills, released, wishes, replaces)
 
 
-@given(st.lists(steps, max_size=25))
+def plain(order: Order):
+    return {name: repr(getattr(order, name)) for name in order.__slots__}
+
+
+@given(st.lists(steps, max_size=40))
 def test_any_sequence_of_events_keeps_the_invariants(events):
-    order = Order(1, request())
+    order = Order.requested(1, request())
     counted: list[OrderFilled] = []
+    submits = 0
     for event in events:
-        before = (order.status, order.filled_quantity, order.filled_value, set(order.trade_ids), order.reason)
+        before, status = plain(order), order.status
         try:
             changed = order.apply(event)
         except OrderStateError:
             changed = False
-            assert not (isinstance(event, OrderFilled) and event.venue_trade_id in before[3])
         if not changed:
-            after = (order.status, order.filled_quantity, order.filled_value, order.trade_ids, order.reason)
-            assert after == before
+            assert plain(order) == before
         elif isinstance(event, OrderFilled):
             counted.append(event)
-        if before[0].is_terminal:
-            assert order.status == before[0]
-        assert 0 <= order.filled_quantity <= order.request.quantity
-        assert (order.status == OrderStatus.FILLED) == (order.remaining == 0)
-    assert order.filled_quantity == sum(event.quantity for event in counted)
-    assert order.filled_value == sum(event.quantity * event.price for event in counted)
+        submits += changed and isinstance(event, OrderSubmitted)
+        if status.is_terminal:
+            assert order.status == status
+        assert 0 <= order.filled_quantity <= order.quantity
+        assert order.filled_quantity == order.quantity or order.status != OrderStatus.FILLED
+        if order.status.is_working:
+            assert order.most_remaining > 0
+            assert (order.status == OrderStatus.PENDING_CANCEL) <= bool(order.canceling)
+            assert (order.status == OrderStatus.PENDING_REPLACE) <= (order.replacing is not None)
+    assert submits <= 1
+    assert order.filled_quantity + order.excess_quantity == sum(event.quantity for event in counted)
     assert len({event.venue_trade_id for event in counted}) == len(counted)
 
 
@@ -108,33 +154,106 @@ def test_the_table_names_exactly_the_states_that_are_not_terminal():
     assert set(TRANSITIONS) == {status for status in OrderStatus if not status.is_terminal}
 
 
+def test_the_table_and_what_is_no_news_together_name_every_status():
+    assert set(TRANSITIONS) | set(NO_NEWS) == set(OrderStatus) - {OrderStatus.DENIED}
+
+
 def test_a_fill_seen_before_is_ignored_even_when_the_order_is_over():
-    order = Order(1, request(quantity=5))
-    assert order.apply(SUBMITTED)
-    assert order.apply(fill(5, "x"))
+    order = working(5, fill(5, "x"))
     assert order.status == OrderStatus.FILLED
     assert not order.apply(fill(5, "x"))
 
 
-def test_an_over_fill_is_an_error():
-    order = Order(1, request(quantity=5), status=OrderStatus.ACCEPTED)
-    order.apply(fill(3, "x"))
-    with pytest.raises(OrderStateError, match="expected 1 to 2"):
-        order.apply(fill(3, "y"))
+def test_an_over_fill_is_a_contradiction_and_counts_apart():
+    order = working(5, fill(3, "x"))
+    assert order.contradicts(fill(2, "y")) is None
+    assert "at most 2 were left" in order.contradicts(fill(3, "y"))
+    assert order.apply(fill(3, "y"))
+    assert (order.status, order.filled_quantity, order.excess_quantity) == (OrderStatus.FILLED, 5, 1)
+
+
+def test_a_fill_of_what_never_left_is_an_error():
+    for events in ([], [OrderHeld(ts_ns=2, order_id=1)]):
+        order = Order.requested(1, request())
+        for event in events:
+            order.apply(event)
+        with pytest.raises(OrderStateError, match="never left"):
+            order.apply(fill(1))
+
+
+def test_a_held_order_leaves_once_it_is_released_and_with_that_quantity():
+    order = Order.requested(1, request(10))
+    order.apply(OrderHeld(ts_ns=2, order_id=1))
+    with pytest.raises(OrderStateError, match="HELD: OrderSubmitted is illegal"):
+        order.apply(SUBMITTED)
+    order.apply(OrderReleased(ts_ns=2, order_id=1, quantity=4))
+    order.apply(SUBMITTED)
+    assert (order.status, order.remaining, order.request.quantity) == (OrderStatus.SUBMITTED, 4, 10)
+
+
+def test_a_refused_cancel_leaves_the_order_as_it_was():
+    for events, status in (
+        ([], OrderStatus.ACCEPTED),
+        ([OrderTriggered(**REPORT, price=5)], OrderStatus.TRIGGERED),
+        ([fill(1)], OrderStatus.PARTIALLY_FILLED),
+    ):
+        order = working(10, *events, CANCEL)
+        assert order.status == OrderStatus.PENDING_CANCEL
+        order.apply(CancelRejected(**REPORT, reason="too late"))
+        assert (order.status, order.canceling) == (status, "")
+
+
+def test_a_cancel_that_was_under_way_is_so_again_when_an_unknown_order_turns_up():
+    order = working(10, CANCEL, UNKNOWN, ACCEPTED)
+    assert order.status == OrderStatus.PENDING_CANCEL
+
+
+def test_a_replace_changes_the_terms_once_the_venue_agrees():
+    order = working(10, replace(quantity=20, price=7))
+    assert (order.status, order.quantity, order.most_remaining) == (OrderStatus.PENDING_REPLACE, 10, 20)
+    order.apply(replaced(20, 7))
+    assert (order.status, order.quantity, order.price) == (OrderStatus.ACCEPTED, 20, 7)
+    assert (order.request.quantity, order.request.price) == (10, None)
+
+
+def test_a_refused_replace_leaves_the_old_terms():
+    order = working(10, replace(quantity=20), ReplaceRejected(**REPORT, reason="no"))
+    assert (order.status, order.quantity, order.most_remaining) == (OrderStatus.ACCEPTED, 10, 10)
+
+
+def test_a_replace_to_what_is_filled_already_completes_the_order():
+    assert working(10, fill(4), replace(quantity=5), fill(1, "b"), replaced(5)).status == OrderStatus.FILLED
+
+
+def test_an_order_that_may_grow_is_not_complete_before_the_replace_is_answered():
+    order = working(10, replace(quantity=15), fill(10))
+    assert order.status == OrderStatus.PENDING_REPLACE
+    order.apply(ReplaceRejected(**REPORT, reason="it is filled"))
+    assert order.status == OrderStatus.FILLED
+
+
+def test_a_fill_beyond_the_old_quantity_proves_a_replace():
+    order = working(10, replace(quantity=15), fill(12))
+    assert (order.quantity, order.filled_quantity, order.excess_quantity) == (15, 12, 0)
+
+
+def test_a_cancel_overtakes_a_replace():
+    order = working(10, replace(price=7), CANCEL)
+    assert order.status == OrderStatus.PENDING_CANCEL
+    order.apply(replaced(10, 7))
+    assert (order.status, order.price) == (OrderStatus.PENDING_CANCEL, 7)
+    order.apply(CANCELED)
+    assert order.status == OrderStatus.CANCELED
 
 
 def test_a_rejection_after_a_fill_is_an_error():
-    order = Order(1, request(), status=OrderStatus.PENDING_CANCEL)
-    order.apply(fill(1))
+    order = working(10, fill(1), CANCEL)
     with pytest.raises(OrderStateError, match="has fills"):
         order.apply(OrderRejected(ts_ns=1, received_ns=1, order_id=1, reason=""))
 
 
 def test_an_unknown_order_that_turns_up_again_keeps_its_fills():
-    order = Order(1, request(), status=OrderStatus.ACCEPTED)
-    order.apply(fill(4))
-    order.apply(OrderUnknown(ts_ns=3, order_id=1, reason="timed out"))
-    order.apply(ACCEPTED)
+    order = working(10, fill(4), UNKNOWN, ACCEPTED)
     assert (order.status, order.remaining) == (OrderStatus.PARTIALLY_FILLED, 6)
 
 

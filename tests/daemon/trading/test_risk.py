@@ -4,7 +4,8 @@ import pytest
 
 from schemas.events import DaemonStarted, OrderDenied, OrderSubmitted, OrderType, Side, TimeInForce
 
-MARKET, LIMIT = OrderType.MARKET, OrderType.LIMIT
+MARKET, LIMIT, STOP = OrderType.MARKET, OrderType.LIMIT, OrderType.STOP
+STOP_LIMIT, TRAILING = OrderType.STOP_LIMIT, OrderType.TRAILING_STOP
 
 
 @pytest.mark.parametrize(
@@ -16,14 +17,31 @@ MARKET, LIMIT = OrderType.MARKET, OrderType.LIMIT
         ("NOT_TRADABLE", {"instrument_id": 7}),
         ("NOT_TRADABLE", {"instrument_id": 8}),
         ("SIDE", {"side": Side.NONE}),
-        ("NOT_SUPPORTED", {"order_type": OrderType.STOP, "stop_price": 90}),
-        ("NOT_SUPPORTED", {"order_type": OrderType.TRAILING_STOP, "trail_amount": 5}),
-        ("NOT_SUPPORTED", {"time_in_force": TimeInForce.DAY}),
-        ("NOT_SUPPORTED", {"time_in_force": TimeInForce.GTD, "expire_ns": 5}),
         ("NOT_SUPPORTED", {"parent_id": 1}),
         ("NOT_SUPPORTED", {"oco_group": 1}),
-        ("NOT_SUPPORTED", {"post_only": True}),
-        ("NOT_SUPPORTED", {"post_only": True, "price": 100, "time_in_force": TimeInForce.IOC}),
+        ("STOP_PRICE", {"order_type": STOP}),
+        ("STOP_PRICE", {"order_type": STOP, "stop_price": 0}),
+        ("STOP_PRICE", {"order_type": STOP_LIMIT, "price": 100}),
+        ("STOP_PRICE", {"stop_price": 100}),
+        ("STOP_PRICE", {"price": 100, "stop_price": 100}),
+        ("PRICE", {"order_type": STOP, "stop_price": 90, "price": 90}),
+        ("PRICE", {"order_type": STOP_LIMIT, "stop_price": 90}),
+        ("PRICE", {"order_type": TRAILING, "trail_amount": 5, "price": 90}),
+        ("TRAIL", {"order_type": TRAILING}),
+        ("TRAIL", {"order_type": TRAILING, "trail_amount": 5, "trail_ppm": 5}),
+        ("TRAIL", {"order_type": TRAILING, "trail_amount": 0}),
+        ("TRAIL", {"order_type": TRAILING, "trail_ppm": 0}),
+        ("TRAIL", {"order_type": TRAILING, "trail_ppm": 1_000_000}),
+        ("TRAIL", {"trail_amount": 5}),
+        ("TRAIL", {"price": 100, "trail_ppm": 5}),
+        ("TIME_IN_FORCE", {"time_in_force": TimeInForce.GTD}),
+        ("TIME_IN_FORCE", {"time_in_force": TimeInForce.GTD, "expire_ns": 1}),
+        ("TIME_IN_FORCE", {"time_in_force": TimeInForce.DAY, "expire_ns": 5}),
+        ("TIME_IN_FORCE", {"order_type": STOP, "stop_price": 90, "time_in_force": TimeInForce.IOC}),
+        ("TIME_IN_FORCE", {"order_type": TRAILING, "trail_ppm": 9, "time_in_force": TimeInForce.FOK}),
+        ("POST_ONLY", {"post_only": True}),
+        ("POST_ONLY", {"order_type": STOP_LIMIT, "price": 90, "stop_price": 90, "post_only": True}),
+        ("POST_ONLY", {"post_only": True, "price": 100, "time_in_force": TimeInForce.IOC}),
         ("QUANTITY", {"quantity": 0}),
         ("QUANTITY", {"quantity": -1}),
         ("LOT_SIZE", {"instrument_id": 3, "quantity": 150}),
@@ -32,11 +50,14 @@ MARKET, LIMIT = OrderType.MARKET, OrderType.LIMIT
         ("PRICE", {"price": 0}),
         ("PRICE", {"price": -5}),
         ("TICK_SIZE", {"instrument_id": 3, "quantity": 100, "price": 101}),
+        ("TICK_SIZE", {"instrument_id": 3, "quantity": 100, "order_type": STOP, "stop_price": 101}),
+        ("TICK_SIZE", {"instrument_id": 3, "quantity": 100, "order_type": TRAILING, "trail_amount": 7}),
         ("REDUCE_ONLY", {"reduce_only": True}),
         ("VALUE", {"price": 10**13, "quantity": 10**6}),
         ("VALUE", {"side": Side.SELL, "price": 10**13, "quantity": 10**6}),
         ("VALUE", {"instrument_id": 2}),
         ("CASH", {"price": 100, "quantity": 1_000_001}),
+        ("CASH", {"order_type": STOP, "stop_price": 200, "quantity": 500_001}),
         ("CASH", {"instrument_id": 5, "price": 100}),
     ],
 )
@@ -57,9 +78,24 @@ def test_each_rule_refuses_under_its_own_code(desk, make, rule, fields):
     assert denied.reason
 
 
-def test_an_order_that_breaks_no_rule_leaves(desk, make):
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"quantity": 1_000_000},
+        {"price": 100, "time_in_force": TimeInForce.DAY},
+        {"price": 100, "time_in_force": TimeInForce.GTD, "expire_ns": 2},
+        {"price": 100, "post_only": True, "time_in_force": TimeInForce.DAY},
+        {"order_type": STOP, "stop_price": 110},
+        {"order_type": STOP_LIMIT, "stop_price": 110, "price": 111, "time_in_force": TimeInForce.DAY},
+        {"order_type": TRAILING, "trail_amount": 5},
+        {"order_type": TRAILING, "trail_ppm": 999_999, "stop_price": 90},
+    ],
+)
+def test_an_order_that_breaks_no_rule_leaves(desk, make, fields):
     desk.take(make.trade(100))
-    assert isinstance(desk.take(make.order(quantity=1_000_000))[1], OrderSubmitted)
+    merged, effects = desk.core.run([make.order(**fields)])
+    assert isinstance(merged[1], OrderSubmitted)
+    assert effects == [(desk.core.next_seq - 1, merged[1])]
 
 
 def test_the_same_client_id_twice_is_denied(desk, make):

@@ -25,6 +25,8 @@ from schemas.events import (
     OrderSubmitted,
     OrderType,
     Quote,
+    ReplaceRejected,
+    ReplaceRequested,
     Side,
     TimeInForce,
     Trade,
@@ -89,15 +91,9 @@ class Market:
         return reports
 
     def order(self, side=BUY, quantity=10, price=None, **fields):
+        terms = {"order_type": OrderType.MARKET if price is None else OrderType.LIMIT, **fields}
         request = OrderRequested(
-            ts_ns=5,
-            instrument_id=1,
-            side=side,
-            order_type=OrderType.MARKET if price is None else OrderType.LIMIT,
-            quantity=quantity,
-            price=price,
-            source="t",
-            **fields,
+            ts_ns=5, instrument_id=1, side=side, quantity=quantity, price=price, source="t", **terms
         )
         _, effects = self.core.run([request])
         assert effects, "the order was denied"
@@ -106,7 +102,10 @@ class Market:
         return reports
 
     def cancel(self, order_id):
-        _, effects = self.core.run([CancelRequested(ts_ns=6, order_id=order_id, source="t")])
+        return self.give(CancelRequested(ts_ns=6, order_id=order_id, source="t"))
+
+    def give(self, wish):
+        _, effects = self.core.run([wish])
         reports = self.venue.send(effects, self.core, 8)
         self.core.run(reports)
         return reports
@@ -223,6 +222,31 @@ def test_post_only_is_rejected_when_it_would_take_and_rests_otherwise(market):
     market.tick(quote(99, 101))
     assert kinds(market.order(BUY, price=101, post_only=True)) == [OrderRejected]
     assert kinds(market.order(BUY, price=100, post_only=True)) == [OrderAccepted]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"order_type": OrderType.STOP, "stop_price": 110},
+        {"order_type": OrderType.TRAILING_STOP, "trail_amount": 5},
+        {"price": 100, "time_in_force": TimeInForce.DAY},
+        {"price": 100, "time_in_force": TimeInForce.GTD, "expire_ns": 99},
+    ],
+)
+def test_what_the_venue_cannot_do_is_rejected(market, fields):
+    market.tick(quote(99, 101))
+    assert kinds(market.order(BUY, **fields)) == [OrderRejected]
+
+
+def test_a_replace_is_rejected_and_the_order_works_on(market):
+    market.tick(quote(99, 101))
+    market.order(BUY, price=100)
+    (order_id,) = market.core.orders
+    wish = ReplaceRequested(
+        ts_ns=9, order_id=order_id, quantity=None, price=99, stop_price=None, source="operator:test"
+    )
+    assert kinds(market.give(wish)) == [ReplaceRejected]
+    assert market.core.orders[order_id].status is OrderStatus.ACCEPTED
 
 
 def test_a_doubted_tick_fills_nothing(market):
@@ -348,7 +372,7 @@ def test_an_order_sent_twice_works_once(market):
     market.tick(quote(99, 101))
     order_id = market.order(BUY, price=90)[0].order_id
     again = OrderSubmitted(ts_ns=1, order_id=order_id, client_order_id="x", venue="paper")
-    assert market.venue.send([(99, again)], market.core, 9) == []
+    assert market.venue.send([(order_id + 1, again)], market.core, 9) == []
 
 
 def test_a_restart_takes_over_working_orders_with_their_fills(market):

@@ -1,0 +1,165 @@
+"""Rules about an order's own terms: whether they make sense for its type, instrument and time in force.
+
+They hold for a new order and for the new terms of a replace alike. What they cannot see is the rest of
+the account; that is `daemon.trading.risk`.
+
+    order type     price     stop price   trail amount or ppm
+    MARKET         -         -            -
+    LIMIT          needed    -            -
+    STOP           -         needed       -                      market order once the stop is reached
+    STOP_LIMIT     needed    needed       -                      limit order once the stop is reached
+    TRAILING_STOP  -         may be       one of the two         stop that follows the market
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from daemon.trading.books import Book
+from daemon.trading.money import MAX_INTEGER, MONEY_SCALE, PPM, is_tradable
+from daemon.trading.order_table import OrderTable
+from daemon.trading.orders import Order
+from schemas.events import OrderType, Side, TimeInForce
+
+# Members by short names: a look-up in an enumeration costs 0.1 us in Python 3.11, a global name 0.01.
+_MARKET, _LIMIT, _STOP = OrderType.MARKET, OrderType.LIMIT, OrderType.STOP
+_STOP_LIMIT, _TRAILING_STOP = OrderType.STOP_LIMIT, OrderType.TRAILING_STOP
+_PRICED = frozenset({_LIMIT, _STOP_LIMIT})
+_STOPPED = frozenset({_STOP, _STOP_LIMIT})
+_IMMEDIATE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
+_GTD = TimeInForce.GTD
+
+
+class View(Protocol):
+    """What these rules may look at beside the order; the core is one."""
+
+    @property
+    def books(self) -> Mapping[int, Book]: ...  # noqa: D102
+    @property
+    def orders(self) -> OrderTable: ...  # noqa: D102
+
+
+TermsRule = Callable[[Order, View], str | None]
+
+
+def _tradable(order: Order, view: View) -> str | None:
+    instrument = view.books[order.request.instrument_id].instrument
+    if is_tradable(instrument):
+        return None
+    if not 0 < instrument.multiplier <= MAX_INTEGER:
+        return f"{instrument.symbol}: the multiplier {instrument.multiplier} is not in 1 to {MAX_INTEGER}"
+    return f"{instrument.symbol}: price and quantity together have more than {MONEY_SCALE} decimals"
+
+
+def _side(order: Order, view: View) -> str | None:  # noqa: ARG001
+    return "side must be BUY or SELL" if order.request.side == Side.NONE else None
+
+
+def _quantity(order: Order, view: View) -> str | None:  # noqa: ARG001
+    if not 0 < order.quantity <= MAX_INTEGER:
+        return f"quantity {order.quantity} is not above zero"
+    filled = order.filled_quantity
+    return f"{filled} are filled, so {order.quantity} would leave nothing" if order.remaining <= 0 else None
+
+
+def _lot(order: Order, view: View) -> str | None:
+    lot, quantity = view.books[order.request.instrument_id].instrument.lot_size, order.quantity
+    return f"quantity {quantity} is no multiple of the lot {lot}" if lot > 1 and quantity % lot else None
+
+
+def _price(order: Order, view: View) -> str | None:  # noqa: ARG001
+    kind, price = order.request.order_type, order.price
+    if kind not in _PRICED:
+        return None if price is None else f"a {_name(kind)} order has no price"
+    if price is None:
+        return f"a {_name(kind)} order needs a price"
+    return None if price > 0 else f"price {price} is not above zero"
+
+
+def _stop(order: Order, view: View) -> str | None:  # noqa: ARG001
+    kind, stop = order.request.order_type, order.stop_price
+    if stop is None:
+        return f"a {_name(kind)} order needs a stop price" if kind in _STOPPED else None
+    if kind not in _STOPPED and kind is not _TRAILING_STOP:
+        return f"a {_name(kind)} order has no stop price"
+    return None if stop > 0 else f"stop price {stop} is not above zero"
+
+
+def _trail(order: Order, view: View) -> str | None:  # noqa: ARG001
+    request = order.request
+    amount, ppm = request.trail_amount, request.trail_ppm
+    if request.order_type is not _TRAILING_STOP:
+        if amount is None and ppm is None:
+            return None
+        return f"a {_name(request.order_type)} order has no trail"
+    if (amount is None) == (ppm is None):
+        return "a trailing stop needs a trail, either as an amount or in millionths of the price"
+    if amount is not None:
+        return None if amount > 0 else f"trail amount {amount} is not above zero"
+    assert ppm is not None
+    return None if 0 < ppm < PPM else f"a trail of {ppm} millionths of the price is not in 1 to {PPM - 1}"
+
+
+def _tick(order: Order, view: View) -> str | None:
+    tick = view.books[order.request.instrument_id].instrument.tick_size
+    if tick <= 1:
+        return None
+    named = (
+        ("price", order.price),
+        ("stop price", order.stop_price),
+        ("trail amount", order.request.trail_amount),
+    )
+    for name, value in named:
+        if value is not None and value % tick:
+            return f"{name} {value} is no multiple of the tick {tick}"
+    return None
+
+
+def _time_in_force(order: Order, view: View) -> str | None:  # noqa: ARG001
+    request = order.request
+    time_in_force = request.time_in_force
+    if time_in_force in _IMMEDIATE and request.order_type is not _MARKET and request.order_type is not _LIMIT:
+        return f"{time_in_force.name} orders fill at once or not at all, and a stop has to wait"
+    if time_in_force is not _GTD:
+        return None if request.expire_ns is None else f"a {time_in_force.name} order has no expiry"
+    if request.expire_ns is None:
+        return "a GTD order needs an expiry"
+    return None if request.expire_ns > request.ts_ns else "the expiry is in the past"
+
+
+def _post_only(order: Order, view: View) -> str | None:  # noqa: ARG001
+    request = order.request
+    if request.post_only and (request.order_type is not _LIMIT or request.time_in_force in _IMMEDIATE):
+        return "post-only needs a limit order that rests"
+    return None
+
+
+def _client_id(order: Order, view: View) -> str | None:
+    client_id = order.request.client_id
+    if client_id is None:
+        return None
+    first = view.orders.by_client_id(client_id)
+    if first is None or first.order_id == order.order_id:
+        return None
+    return f"client id {client_id!r} is that of order {first.order_id}"
+
+
+def _name(kind: OrderType) -> str:
+    return kind.name.lower().replace("_", "-")
+
+
+TERMS_RULES: tuple[tuple[str, TermsRule], ...] = (
+    ("NOT_TRADABLE", _tradable),
+    ("SIDE", _side),
+    ("QUANTITY", _quantity),
+    ("LOT_SIZE", _lot),
+    ("PRICE", _price),
+    ("STOP_PRICE", _stop),
+    ("TRAIL", _trail),
+    ("TICK_SIZE", _tick),
+    ("TIME_IN_FORCE", _time_in_force),
+    ("POST_ONLY", _post_only),
+    ("DUPLICATE_CLIENT_ID", _client_id),
+)
+"""Code and rule, in the order in which they are asked; the first that objects decides."""
