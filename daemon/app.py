@@ -18,7 +18,8 @@ from daemon.api.access import Access
 from daemon.api.app import create_app
 from daemon.api.serving import serve
 from daemon.config import Configuration, code_hash, config_hash
-from daemon.disk_space import DiskWatch, ReserveDisk, watch_disk
+from daemon.disk_reserve import ReserveDisk, StartReserve
+from daemon.disk_space import DiskWatch, look, watch_disk
 from daemon.engine import Engine
 from daemon.journal.errors import JournalPoisonedError
 from daemon.journal.reader import JournalReader
@@ -54,6 +55,8 @@ costs the pipeline a tenth.
 
 MAX_DESCRIPTORS = 65_536
 
+DISK_LOOK_SECONDS = 0.05
+
 STOP_SECONDS = 5.0
 """A stop that takes longer is given up: systemd's own limit must never be what ends the process."""
 
@@ -77,6 +80,7 @@ class Daemon:
         self.upkeep = Upkeep(self.settings.data, self.settings.archive, self._code_hash)
         self._stop = asyncio.Event()
         self._stop_reason = "stopped"
+        self._gave_up_waiting = False
 
     def stop(self, reason: str) -> None:
         """Ask the daemon to end in good order."""
@@ -92,11 +96,17 @@ class Daemon:
             # A failed journal is as good a reason to end the wait as a signal.
             self.engine.failure.add_done_callback(lambda _: self._stop.set())
             await self._stop.wait()
-            if self.engine.failed is not None:
-                log.error("the journal failed, stopping: %s", self.engine.failed)
+            failed = self.engine.failed
+            if failed is not None:
+                log.error("the journal failed, stopping: %s", failed)
             else:
                 log.info("stopping: %s", self._stop_reason)
-        return 1 if self.engine.failed is not None else 0
+        if failed is None and self.engine.failed is None:
+            return 0
+        if failed is None and self._gave_up_waiting:
+            log.warning("stopped while the disk was full: nothing acknowledged is lost")
+            return 0
+        return 1
 
     async def _start(self, stack: AsyncExitStack) -> None:
         strategies.check(self.settings.strategies)
@@ -109,13 +119,10 @@ class Daemon:
         stack.callback(queries.close)
         access = await Access.open(data)
         stack.push_async_callback(access.close)
-        await self.engine.execute(self._first_events())
-        watch = calendars.CalendarWatch(self.engine, self.settings.calendars, time.time_ns)
-        watch.look()
-        self.engine.subscribe(lambda _: watch.look())
-        outdated = strategies.stops(self.engine.core.strategies, self.settings.strategies)
-        if outdated:
-            await self.engine.execute(outdated)
+        calendar = calendars.CalendarWatch(self.engine, self.settings.calendars, time.time_ns)
+        calendar.look()
+        self.engine.subscribe(lambda _: calendar.look())
+        await self._until_journaled(self._begun)
         await stack.enter_async_context(self._api(queries, access, projector))
         await stack.enter_async_context(self._background(self._tick_clock()))
         await stack.enter_async_context(self._background(self.upkeep.run()))
@@ -133,11 +140,14 @@ class Daemon:
         """Open the journal and rebuild core and read model from it; close in reverse."""
         readmodel, journal = data / "readmodel.db", data / "journal"
         segment_bytes = self.settings.journal.segment_mib << 20
-        disk = ReserveDisk(data, segment_bytes)
+        disk = self._journal_disk = ReserveDisk(data, segment_bytes)
+        reserve = StartReserve(data)
+        reserve.release()
         code = self._code_hash
         writer = JournalWriter.open(
             journal, segment_bytes=segment_bytes, watermark=projected_seq(data), disk=disk
         )
+        disk.be_patient()
         try:
             core = rebuilt_core(data, writer, code)
             snapshots = Snapshots(data, code, last_seq=core.next_seq - 1)
@@ -163,17 +173,36 @@ class Daemon:
         engine.subscribe(lambda batch: snapshots.on_durable(batch.last_seq, core))
         if restored:
             engine.ingest(restored)
-        watch = watch_disk(engine, disk, self.disk, clock_ns=time.time_ns)
+        outdated = strategies.stops(core.strategies, self.settings.strategies)
+        self._begun = engine.begin([*self._first_events(core), *outdated]).last_seq
+        watch = watch_disk(engine, disk, self.disk, reserve=reserve, clock_ns=time.time_ns)
         try:
             async with self._background(watch):
                 yield engine, projector
         finally:
+            self._gave_up_waiting = disk.space().waiting
             disk.stop()
             await self._close_sequence(engine, projector)
             await asyncio.to_thread(snapshots.close, core, engine.durable_seq, timeout_s=1.0)
 
+    async def _until_journaled(self, seq: int) -> None:
+        """Return when the events up to `seq` are durable, or the disk has no space for them yet.
+
+        Without space reads start all the same, orders are refused, and all goes on when there is some.
+        """
+        durable = asyncio.ensure_future(self.engine.durable(seq))
+        while not durable.done() and not self._journal_disk.space().exhausted:
+            await asyncio.wait({durable}, timeout=DISK_LOOK_SECONDS)
+        if durable.done():
+            await durable
+            return
+        durable.cancel()
+        look(self.engine, self._journal_disk, self.disk, time.time_ns())
+        log.error("the disk is full: only reads are served until there is space")
+
     async def _close_sequence(self, engine: Engine, projector: Projector) -> None:
-        last: list[Event] = [DaemonStopped(ts_ns=time.time_ns(), reason=self._stop_reason)]
+        now = time.time_ns()
+        last = [*engine.shedder.take_gaps(now), DaemonStopped(ts_ns=now, reason=self._stop_reason)]
         try:
             await engine.close(last, timeout_s=STOP_SECONDS - 1)
         except JournalPoisonedError as error:
@@ -182,7 +211,7 @@ class Daemon:
         await asyncio.sleep(0)
         await asyncio.to_thread(projector.stop, timeout_s=1.0)
 
-    def _first_events(self) -> list[Event]:
+    def _first_events(self, core: Core) -> list[Event]:
         now = time.time_ns()
         venue = self.settings.venue
         settings: dict[str, Scalar] = {
@@ -199,7 +228,7 @@ class Daemon:
                 settings=settings,
             )
         ]
-        if not self.engine.core.account.cash:
+        if not core.account.cash:
             events += [
                 strategies.command("account.deposit", {"currency": currency, "amount": amount})
                 for currency, amount in self.settings.account.cash.items()

@@ -14,15 +14,10 @@ is deleted here to make room.
 from __future__ import annotations
 
 import asyncio
-import errno
-import logging
-import os
-import threading
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Protocol
 
-from daemon.journal.disk import DISK, Disk, Rest
+from daemon.disk_reserve import SPARE_EIGHTHS, ReserveDisk, Space, StartReserve
 from schemas.events import (
     Bar,
     ClockTicked,
@@ -35,128 +30,15 @@ from schemas.events import (
     Trade,
     TradingState,
 )
-from schemas.frame import PAGE
-
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 WHO = "taped/disk"
 """Who reduces and resumes trading here; no operator's name holds a slash."""
 SOURCE = f"operator:{WHO}"
 
-_EIGHTHS = {DiskLevel.SPARE_USED: 13, DiskLevel.SHED_TICKS: 4, DiskLevel.REFUSE_RISK: 2}
-"""A rung begins below so many eighths of a segment of free space, and ends one eighth higher.
-
-13 is a segment for the next spare and what keeps the daemon above SHED_TICKS once it is taken.
-"""
-_SPARE_EIGHTHS = 13
+_EIGHTHS = {DiskLevel.SPARE_USED: SPARE_EIGHTHS, DiskLevel.SHED_TICKS: 4, DiskLevel.REFUSE_RISK: 2}
+"""A rung begins below so many eighths of a segment of free space, and ends one eighth higher."""
 _REST_EIGHTHS = 2
-_SEAL_ROOM = 64 * PAGE
-_LAST_PAGES = 16 * PAGE
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _TICKS = (Trade, Quote, Bar)
-
-
-class Space(NamedTuple):
-    """One look at the disk.
-
-    `rest_bytes` is what the journal can still write without another segment; `waiting` says that
-    the next segment waits for space; `exhausted` that all but the last pages are used as well.
-    """
-
-    free_bytes: int
-    rest_bytes: int
-    waiting: bool
-    exhausted: bool = False
-
-
-class ReserveDisk(Disk):
-    """The disk of a journal whose next segment waits for space instead of failing.
-
-    The first segment of a process fails at once where there is no space for it: whoever starts
-    taped must hear of it.
-
-    Args:
-        directory: any existing folder on the journal's file system.
-        segment_bytes: what each segment takes.
-        poll_s: how often a waiting segment asks for space.
-        free_bytes: tells the free space of a folder's file system.
-    """
-
-    def __init__(
-        self,
-        directory: Path,
-        segment_bytes: int,
-        *,
-        poll_s: float = 0.5,
-        free_bytes: Callable[[Path], int] | None = None,
-    ) -> None:
-        self._directory = directory
-        self._segment_bytes = segment_bytes
-        self._poll_s = poll_s
-        self._free_bytes = free_bytes or free_bytes_of
-        self._stopped = threading.Event()
-        self._patient = False
-        self._waiting = False
-        self._written_to = segment_bytes
-
-    def space(self) -> Space:
-        """Look at the disk now."""
-        frames_end = self._segment_bytes - min(_SEAL_ROOM, self._segment_bytes // 4)
-        rest, waiting = max(0, frames_end - self._written_to), self._waiting
-        return Space(self._free_bytes(self._directory), rest, waiting, waiting and rest <= _LAST_PAGES)
-
-    def stop(self) -> None:
-        """Let whoever waits for space fail: the journal is about to be closed."""
-        self._stopped.set()
-
-    def create(self, path: Path) -> int:
-        """Open a new file; where the disk is full, wait."""
-        return self._when_there_is_space(lambda: DISK.create(path), 0)
-
-    def write(self, fd: int, buffers: Sequence[bytes], offset: int) -> None:
-        """Write, and note how much of the segment is used."""
-        super().write(fd, buffers, offset)
-        self._written_to = offset + sum(map(len, buffers))
-
-    def fill(self, fd: int, length: int, rest: Rest | None = None) -> None:
-        """Take the space of a segment; where there is none, wait for it and hold none meanwhile."""
-        self._when_there_is_space(lambda: _fill(fd, length, rest), length * _SPARE_EIGHTHS // 8)
-        self._patient = True
-
-    def _when_there_is_space(self, act: Callable[[], T], need_bytes: int) -> T:
-        while True:
-            if not self._patient or self._free_bytes(self._directory) >= need_bytes:
-                try:
-                    done = act()
-                except OSError as error:
-                    if error.errno not in _FULL or not self._patient:
-                        raise
-                else:
-                    self._waiting = False
-                    return done
-            if not self._waiting:
-                self._waiting = True
-                log.warning("no space for the journal's next segment, waiting for %d bytes", need_bytes)
-            if self._stopped.wait(self._poll_s):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def free_bytes_of(directory: Path) -> int:
-    """Return how many bytes may still be written to the file system a folder lies on."""
-    found = os.statvfs(directory)
-    return found.f_bavail * found.f_frsize
-
-
-def _fill(fd: int, length: int, rest: Rest | None) -> None:
-    try:
-        DISK.fill(fd, length, rest)
-    except OSError:
-        # Whatever was taken is given back, to the read model among others. No page of it is synced
-        # again: the next try writes new ones.
-        DISK.truncate(fd, 0)
-        raise
 
 
 def level_of(space: Space, segment_bytes: int, previous: DiskLevel) -> DiskLevel:
@@ -232,6 +114,7 @@ class Shedder:
 
     Attributes:
         feed: name for the gaps.
+        level: the rung now, and `free_bytes` the space it was judged by, for whoever asks.
         shedding: ticks are dropped.
         paused: nothing at all can be journaled: clock ticks are dropped as well.
         shed: ticks dropped since the start.
@@ -239,6 +122,8 @@ class Shedder:
 
     def __init__(self, feed: str = "feed") -> None:
         self.feed = feed
+        self.level = DiskLevel.OK
+        self.free_bytes = 0
         self.shedding = False
         self.paused = False
         self.shed = 0
@@ -311,6 +196,7 @@ def look(engine: Engine, disk: ReserveDisk, watch: DiskWatch, now_ns: int) -> No
     if not shedder.paused:
         # Ticks that were dropped stand before the rung that ends it. A pause is told when it is over.
         events = [*shedder.take_gaps(now_ns), *events]
+    shedder.level, shedder.free_bytes = watch.level, watch.free_bytes
     shedder.shedding = watch.level >= DiskLevel.SHED_TICKS
     if events:
         engine.ingest(events)
@@ -321,10 +207,13 @@ async def watch_disk(
     disk: ReserveDisk,
     watch: DiskWatch,
     *,
+    reserve: StartReserve,
     clock_ns: Callable[[], int],
     interval_s: float = 1.0,
 ) -> None:
     """Look at the disk each second until cancelled or the engine ends."""
     while not engine.stopping and engine.failed is None:
         look(engine, disk, watch, clock_ns())
+        if watch.level is DiskLevel.OK and not reserve.held:
+            await asyncio.to_thread(reserve.take)
         await asyncio.sleep(interval_s)

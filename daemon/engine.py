@@ -128,6 +128,15 @@ class Engine:
         if self._commit.pending > MAX_PENDING_EVENTS:
             await self._publishers.wait_for(self.next_seq - 1 - MAX_PENDING_EVENTS // 2)
 
+    def begin(self, inputs: list[Event]) -> Batch:
+        """Take the first events of a process, also on a full disk: there they wait for space.
+
+        Raises:
+            CodecError: they cannot be written.
+        """
+        CODEC.encode(inputs)
+        return self._submit(inputs, urgent=True)
+
     async def execute(self, inputs: list[Event]) -> Batch:
         """Take a command; return it with the core's decisions once all of them are durable.
 

@@ -91,6 +91,8 @@ async def start_when_known(engine: Engine, configured: Mapping[str, StrategySett
     while waiting:
         known = _names(engine.core.instruments.values())
         for name in [name for name, strategy in waiting.items() if known.issuperset(strategy.instruments)]:
+            if engine.shedder.paused:
+                break  # The disk is full: nothing is commanded until there is space.
             await engine.execute([_start(name, waiting.pop(name))])
         await asyncio.sleep(LOOK_SECONDS)
 

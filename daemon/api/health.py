@@ -8,7 +8,9 @@ from enum import StrEnum
 from typing import Any
 
 from daemon.api.ports import Engine, Projection
+from daemon.disk_space import Shedder
 from daemon.upkeep import UpkeepStatus
+from schemas.events import DiskLevel
 
 MAX_LAG = 50_000
 """How many events the read model may trail before that is called degraded."""
@@ -27,7 +29,7 @@ class Health:
     """One look at the daemon.
 
     `lag` is how many durable events the read model does not show yet; `archive` what archiving does: off,
-    idle, working or failed.
+    idle, working or failed; `disk` the rung of `daemon.disk_space` the daemon stands on.
     """
 
     status: HealthStatus
@@ -36,6 +38,8 @@ class Health:
     applied_seq: int
     lag: int
     archive: str
+    disk: DiskLevel
+    disk_free_bytes: int
 
     def document(self) -> dict[str, Any]:
         """Return it as /health answers."""
@@ -46,6 +50,8 @@ class Health:
             "applied_seq": self.applied_seq,
             "lag": self.lag,
             "archive": self.archive,
+            "disk": self.disk.name.lower(),
+            "disk_free_bytes": self.disk_free_bytes,
         }
 
 
@@ -63,10 +69,7 @@ def look(engine: Engine, projection: Projection, upkeep: UpkeepStatus) -> Health
         reasons.append(f"the read model is {lag} events behind, more than {MAX_LAG}")
     if projection.failed is not None:
         reasons.append(f"the read model stands still: {projection.failed}")
-    if engine.shedder.paused:
-        reasons.append("the disk is full: nothing is journaled until there is space")
-    elif engine.shedder.shedding:
-        reasons.append("the disk is nearly full: ticks are dropped")
+    reasons += _of_disk(engine.shedder)
     if upkeep.failed is not None:
         reasons.append(f"old segments are not archived: {upkeep.failed}")
     if reasons:
@@ -77,4 +80,19 @@ def look(engine: Engine, projection: Projection, upkeep: UpkeepStatus) -> Health
     if engine.failed is not None:
         reasons.insert(0, f"the journal stopped: {engine.failed}")
         status = HealthStatus.FAILED
-    return Health(status, reasons, durable, applied, lag, upkeep.state)
+    shedder = engine.shedder
+    return Health(status, reasons, durable, applied, lag, upkeep.state, shedder.level, shedder.free_bytes)
+
+
+_DISK_REASONS = {
+    DiskLevel.SPARE_USED: "the disk is nearly full: the journal's spare segment is the last one",
+    DiskLevel.SHED_TICKS: "the disk is nearly full: ticks are dropped",
+    DiskLevel.REFUSE_RISK: "the disk is nearly full: ticks are dropped and trading is reduced",
+}
+
+
+def _of_disk(shedder: Shedder) -> list[str]:
+    if shedder.paused:
+        return ["the disk is full: nothing is journaled until there is space"]
+    reason = _DISK_REASONS.get(shedder.level)
+    return [] if reason is None else [f"{reason}; {shedder.free_bytes >> 20} MiB are free"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from enum import Enum
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
@@ -14,6 +15,7 @@ from daemon.api.ports import Engine
 from daemon.journal.reader import Batch
 from daemon.trading.orders import OrderStatus
 from daemon.upkeep import UpkeepStatus
+from schemas.events import DiskLevel
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -93,15 +95,18 @@ class Metrics:
             ("taped_readmodel_lag_events", "Durable events the read model does not show yet", health.lag),
             ("taped_journal_pending_events", "Events that wait for the disk", engine.pending),
             ("taped_journal_sync_seconds", "Write and sync of the last frame", engine.sync_ns / _NS),
+            ("taped_disk_free_bytes", "Free space of the journal's disk", health.disk_free_bytes),
             ("taped_websocket_clients", "WebSocket clients connected", self.websockets),
         )
         yield CounterMetricFamily(
             "taped_websocket_dropped", "WebSocket clients that read too slowly", self.websockets_dropped
         )
-        states = GaugeMetricFamily("taped_health", "1 for the present state of health", labels=["status"])
-        for status in HealthStatus:
-            states.add_metric([status.value], float(status is health.status))
-        yield states
+        yield _state(
+            "taped_health", "1 for the present state of health", "status", HealthStatus, health.status
+        )
+        yield _state(
+            "taped_disk_level", "1 for the rung that disk space is on", "level", DiskLevel, health.disk
+        )
         yield self._orders()
 
     def _archiving(self) -> Iterator[Metric]:
@@ -122,6 +127,13 @@ class Metrics:
             if status.is_working:
                 family.add_metric([status.name.lower()], counts[status])
         return family
+
+
+def _state(name: str, documentation: str, label: str, states: Iterable[Enum], now: Enum) -> Metric:
+    family = GaugeMetricFamily(name, documentation, labels=[label])
+    for state in states:
+        family.add_metric([state.name.lower()], float(state is now))
+    return family
 
 
 def _gauges(*rows: tuple[str, str, float]) -> Iterator[Metric]:

@@ -38,6 +38,7 @@ def _ref(name: str) -> Schema:
 
 _CURSOR = _or_null({"type": "string", "description": "the cursor of the next page; null on the last"})
 _SIDE = _choice("buy", "sell")
+_DISK = _choice("ok", "spare_used", "shed_ticks", "refuse_risk")
 _STATUS = _choice(
     "requested",
     "held",
@@ -65,6 +66,8 @@ SCHEMAS: dict[str, Schema] = {
         applied_seq=_ID,
         lag=_ID,
         archive=_choice("off", "idle", "working", "failed"),
+        disk=_DISK,
+        disk_free_bytes=_ID,
     ),
     "Trading": _record(
         state=_choice("active", "reducing", "halted"),
@@ -83,6 +86,8 @@ SCHEMAS: dict[str, Schema] = {
         applied_seq=_ID,
         lag=_ID,
         archive=_choice("off", "idle", "working", "failed"),
+        disk=_DISK,
+        disk_free_bytes=_ID,
         trading=_ref("Trading"),
         instruments=_ID,
         orders_working=_ID,

@@ -5,6 +5,8 @@ It runs on its caller's thread; its only own thread fills the next segment with 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import logging
 import os
@@ -129,8 +131,7 @@ class JournalWriter:
         except OSError as error:
             _abandon(writer, lock)
             raise JournalError(
-                f"{directory}: {error.strerror or error}",
-                hint="check space and permissions of the data folder",
+                f"{directory}: {error.strerror or error}", hint=_hint(error, segment_bytes)
             ) from error
         except BaseException:
             _abandon(writer, lock)
@@ -337,6 +338,12 @@ class JournalWriter:
         self.close()
 
 
+def _hint(error: OSError, segment_bytes: int) -> str:
+    if error.errno == errno.ENOSPC:
+        return f"free more than {segment_bytes >> 20} MiB, which a segment takes, and start again"
+    return "check disk and permissions of the data folder"
+
+
 def _abandon(writer: JournalWriter | None, lock: JournalLock) -> None:
     """Let go of what an opening that failed had taken."""
     if writer is not None:
@@ -376,6 +383,8 @@ class _Spare:
             self._error = error
             if fd >= 0:
                 self._disk.close(fd)
+                with contextlib.suppress(OSError):
+                    self._disk.unlink(self._path)
 
     def take(self) -> tuple[Path, int]:
         """Return the filled file; waits for it, and fills it now when nobody began to.

@@ -46,6 +46,10 @@ def named_errors(path: Path, doing: str) -> Iterator[None]:
         raise ReadModelError(
             f"{path}: {doing}: {error}", hint="is this a taped data folder that a daemon has written?"
         ) from error
+    except apsw.IOError as error:
+        raise ReadModelError(
+            f"{path}: {doing}: {error}", hint="is the disk full, or failing? free space, or check the disk"
+        ) from error
     except apsw.Error as error:
         raise ReadModelError(
             f"{path}: {doing}: {error}", hint="it can be rebuilt: `taped replay rebuild`"

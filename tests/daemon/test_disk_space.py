@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import subprocess
 import threading
 import time
 from contextlib import asynccontextmanager
@@ -14,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.disk_space import SOURCE, DiskWatch, ReserveDisk, Shedder, Space, level_of, look
+from daemon.disk_reserve import START_BYTES, ReserveDisk, Space, StartReserve
+from daemon.disk_space import SOURCE, DiskWatch, Shedder, level_of, look
 from daemon.engine import Engine
 from daemon.journal.disk import DISK
 from daemon.journal.reader import JournalReader
@@ -39,6 +39,8 @@ from schemas.events import (
     TradingState,
     TradingStateChanged,
 )
+
+from .conftest import fill_up
 
 NOW = 10**18
 SEGMENT = 1 << 20
@@ -296,36 +298,6 @@ def test_an_error_of_the_device_is_no_lack_of_space(tmp_path, monkeypatch):
 # --- all of it, on a real small file system ---------------------------------------------------
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """Mount point of an ext4 file system of 64 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a loop device needs root")
-    image, mount = tmp_path / "image", tmp_path / "mount"
-    with image.open("wb") as file:
-        file.truncate(64 << 20)
-    mount.mkdir()
-    try:
-        subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", image], check=True, capture_output=True)
-        subprocess.run(["mount", "-o", "loop", image, mount], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"no loop-mounted ext4 here: {error}")
-    yield mount
-    subprocess.run(["umount", mount], check=True)
-
-
-def fill_up(path):
-    """Write until nothing more goes in."""
-    with path.open("wb", buffering=0) as file:
-        for step in (1 << 20, 4096):
-            try:
-                while file.write(bytes(step)) == step:
-                    pass
-            except OSError as error:
-                assert error.errno == errno.ENOSPC  # noqa: PT017  # The loop ends no other way.
-        os.fsync(file.fileno())
-
-
 @asynccontextmanager
 async def running(mount):
     """An engine on a small disk, with all that a look at the disk needs."""
@@ -414,3 +386,47 @@ def test_a_full_disk_stops_trading_and_freed_space_brings_it_back_without_a_rest
         if isinstance(event, OrderRequested)
     }
     assert set(acknowledged) == kept
+
+
+# --- the start --------------------------------------------------------------------------------
+
+
+def test_the_first_segment_of_a_patient_disk_waits_for_space_too(tmp_path, monkeypatch):
+    with JournalWriter.open(tmp_path / "journal", segment_bytes=SEGMENT) as writer:
+        writer.append([trade(1)])
+    fill, full = DISK.fill, threading.Event()
+    full.set()
+
+    def fill_if_there_is_space(fd, length, rest=None):
+        if full.is_set():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fill(fd, length, rest)
+
+    monkeypatch.setattr(DISK, "fill", fill_if_there_is_space)
+    disk = ReserveDisk(tmp_path, SEGMENT, poll_s=0.01)
+    with JournalWriter.open(tmp_path / "journal", segment_bytes=SEGMENT, disk=disk) as writer:
+        disk.be_patient()
+        thread = threading.Thread(target=lambda: writer.append([trade(2)]))
+        thread.start()
+        eventually(lambda: disk.space().exhausted)
+        assert writer.next_seq == 2
+        full.clear()
+        thread.join(10)
+        assert writer.next_seq == 3
+
+
+def test_the_reserve_is_held_where_there_is_plenty_and_given_up_only_on_a_full_disk(tmp_path):
+    free = Free()
+    reserve = StartReserve(tmp_path, free_bytes=free)
+    assert not reserve.held
+    reserve.take()
+    assert StartReserve(tmp_path, free_bytes=free).held
+    reserve.release()
+    assert reserve.held
+    assert (tmp_path / "start.reserve").stat().st_size == START_BYTES
+    free.value = START_BYTES - 1
+    reserve.release()
+    assert list(tmp_path.iterdir()) == []
+    free.value = 2 * START_BYTES
+    reserve.take()
+    assert not reserve.held

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from daemon.readmodel.database import ReadModelError
-from schemas.events import Quote, Trade
+from schemas.events import DiskLevel, Quote, Trade
 
 START = 1_700_000_000_000_000_000
 SECOND = 10**9
@@ -107,6 +107,37 @@ async def test_health_and_metrics_tell_what_archiving_does(rig) -> None:
     async with rig.session.get(f"{rig.url}/metrics") as answer:
         lines = (await answer.text()).splitlines()
     assert {"taped_archive_segments_total 3.0", "taped_archive_failures_total 1.0"} <= set(lines)
+
+
+@pytest.mark.parametrize(
+    ("level", "reason"),
+    [
+        (DiskLevel.SPARE_USED, "spare segment is the last one; 7 MiB are free"),
+        (DiskLevel.SHED_TICKS, "ticks are dropped; 7 MiB are free"),
+        (DiskLevel.REFUSE_RISK, "ticks are dropped and trading is reduced; 7 MiB are free"),
+    ],
+)
+async def test_each_rung_of_disk_space_is_told_by_health_and_metrics(rig, level, reason) -> None:
+    assert (await rig.get("/health"))[1]["disk"] == "ok"
+    rig.engine.shedder.level, rig.engine.shedder.free_bytes = level, 7 << 20
+    _, document = await rig.get("/health")
+    name = level.name.lower()
+    assert (document["status"], document["disk"], document["disk_free_bytes"]) == ("degraded", name, 7 << 20)
+    assert document["reasons"][0].endswith(reason)
+    async with rig.session.get(f"{rig.url}/metrics") as answer:
+        text = await answer.text()
+    assert f'taped_disk_level{{level="{name}"}} 1.0' in text
+    assert 'taped_disk_level{level="ok"} 0.0' in text
+    assert "taped_disk_free_bytes 7.340032e+06" in text
+
+
+async def test_a_journal_that_stands_still_for_want_of_space_is_told_by_health(rig) -> None:
+    rig.engine.shedder.paused = True
+    _, document = await rig.get("/health")
+    assert (document["status"], document["reasons"]) == (
+        "degraded",
+        ["the disk is full: nothing is journaled until there is space"],
+    )
 
 
 async def test_a_read_model_that_cannot_be_read_is_told_as_unavailable(rig, monkeypatch) -> None:
