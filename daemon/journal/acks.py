@@ -18,15 +18,19 @@ class Acknowledgements:
 
         One that asks for an earlier number than the one before it resolves together with that.
         """
-        future = self._loop.create_future()
+        # `loop.create_future` makes the same, one Python call later.
+        future: asyncio.Future[None] = asyncio.Future(loop=self._loop)
         self._waiters.append((seq, future))
         return future
 
     def resolve(self, durable_seq: int) -> None:
         """Resolve whoever waits for up to that number."""
         waiters = self._waiters
-        while waiters and waiters[0][0] <= durable_seq:
-            future = waiters.popleft()[1]
+        while waiters:
+            seq, future = waiters[0]
+            if seq > durable_seq:
+                return
+            waiters.popleft()
             if not future.done():
                 future.set_result(None)
 

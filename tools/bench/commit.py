@@ -18,6 +18,7 @@ from daemon.journal.reader import Batch
 from daemon.journal.writer import JournalWriter
 from schemas.events import Trade
 from schemas.frame import PAGE
+from tools.bench.interpreter import switching_like_the_daemon
 from tools.bench.report import Result, percentile
 from tools.bench.samples import trades
 
@@ -30,11 +31,12 @@ _STEP_S = 0.001
 def measure(scratch: Path, *, quick: bool) -> list[Result]:
     """Return `journal.acked_256`, `journal.single_p99` and `journal.paced_20k`."""
     share = 10 if quick else 1
-    return [
-        asyncio.run(_acked(scratch / "acked", rounds=1000 // share)),
-        asyncio.run(_single(scratch / "single", count=2000 // share)),
-        asyncio.run(_paced(scratch / "paced", seconds=5 / share)),
-    ]
+    with switching_like_the_daemon():
+        return [
+            asyncio.run(_acked(scratch / "acked", rounds=1000 // share)),
+            asyncio.run(_single(scratch / "single", count=2000 // share)),
+            asyncio.run(_paced(scratch / "paced", seconds=5 / share)),
+        ]
 
 
 class _Journal:

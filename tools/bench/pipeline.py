@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from pathlib import Path
 
-from daemon.app import SWITCH_INTERVAL_S
 from daemon.engine import Engine
 from daemon.journal.writer import JournalWriter
 from daemon.readmodel.projector import Projector
@@ -18,6 +16,7 @@ from daemon.venue.feeds.parsing import Tally
 from daemon.venue.feeds.recordings import RawLines
 from daemon.venue.paper import PaperVenue
 from schemas.events import Event, OperatorCommand, Scalar
+from tools.bench.interpreter import switching_like_the_daemon
 from tools.bench.report import Result, in_turn
 from tools.bench.samples import binance_lines
 
@@ -76,12 +75,8 @@ def _parser() -> RawLines:
 
 
 def _pipeline(folder: Path, lines: list[bytes]) -> float:
-    switch = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    try:
+    with switching_like_the_daemon():
         return asyncio.run(_run(folder, lines))
-    finally:
-        sys.setswitchinterval(switch)
 
 
 async def _run(folder: Path, lines: list[bytes]) -> float:

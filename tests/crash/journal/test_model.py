@@ -18,7 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from daemon.journal.errors import JournalError, JournalPoisonedError
 from daemon.journal.reader import JournalReader
-from daemon.journal.writer import JournalWriter, _Spare
+from daemon.journal.spare import Spare
+from daemon.journal.writer import JournalWriter
 from tests.crash.journal.fault_disk import FaultDisk, lay_out
 from tests.crash.journal.journals import TINY, assert_whole, let_go, read_facts, trades
 
@@ -27,7 +28,7 @@ from tests.crash.journal.journals import TINY, assert_whole, let_go, read_facts,
 def _one_thread() -> Iterator[None]:
     """Fill each spare when it is taken: a thread beside the writer's makes no history twice the same."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_Spare, "prepare", lambda self: None)
+        patch.setattr(Spare, "prepare", lambda self: None)
         yield
 
 

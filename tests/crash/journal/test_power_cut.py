@@ -17,7 +17,8 @@ import pytest
 from daemon.journal.disk import Disk
 from daemon.journal.errors import JournalPoisonedError
 from daemon.journal.segment import list_segments
-from daemon.journal.writer import JournalWriter, _Spare
+from daemon.journal.spare import Spare
+from daemon.journal.writer import JournalWriter
 from tests.crash.journal.fault_disk import FaultDisk, PowerCut, lay_out
 from tests.crash.journal.journals import TINY, assert_recovers, assert_whole, let_go, trades
 
@@ -25,7 +26,7 @@ from tests.crash.journal.journals import TINY, assert_recovers, assert_whole, le
 @pytest.fixture(autouse=True)
 def _spare_in_line(monkeypatch):
     """Fill the spare when it is taken: a second thread would make the order of calls a matter of luck."""
-    monkeypatch.setattr(_Spare, "prepare", lambda self: None)
+    monkeypatch.setattr(Spare, "prepare", lambda self: None)
 
 
 class Life:

@@ -15,7 +15,8 @@ import pytest
 
 from daemon.journal.disk import Disk
 from daemon.journal.errors import JournalError, JournalPoisonedError
-from daemon.journal.writer import JournalWriter, _Spare
+from daemon.journal.spare import Spare
+from daemon.journal.writer import JournalWriter
 from tests.crash.journal.fault_disk import FaultDisk, lay_out
 from tests.crash.journal.journals import (
     TINY,
@@ -61,7 +62,7 @@ def run_into(folder: Path, disk: Disk) -> tuple[int, bool]:
 def test_a_refused_call_poisons_and_the_next_start_has_every_acknowledged_event(
     journal, monkeypatch, call, code
 ):
-    monkeypatch.setattr(_Spare, "prepare", lambda self: None)
+    monkeypatch.setattr(Spare, "prepare", lambda self: None)
     open_files = len(list(Path("/proc/self/fd").iterdir()))
     for number in range(200):
         lay_out(journal, {})

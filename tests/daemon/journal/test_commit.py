@@ -120,6 +120,42 @@ def test_an_input_and_its_decisions_share_a_frame(folder):
         assert len(holders) == 1
 
 
+def test_frames_hold_no_more_events_than_their_limit_unless_they_came_together(folder):
+    released = threading.Event()
+
+    class Held(Disk):
+        hold = False
+
+        def sync(self, fd):
+            if self.hold:
+                released.wait(20)
+            super().sync(fd)
+
+    disk, heard = Held(), Heard()
+    commit = start(folder, heard, disk=disk, max_frame_events=10)
+    disk.hold = True
+    commit.submit(trades(1, 1), urgent=True)
+    while commit._taken_seq != 2:
+        time.sleep(0.001)
+    for first, count in ((2, 4), (6, 4), (10, 2), (12, 3), (15, 25), (40, 10), (50, 1)):
+        commit.submit(trades(first, count), urgent=False)
+    released.set()
+    commit.close()
+    assert [len(batch.events) for batch in heard.batches] == [1, 10, 3, 25, 10, 1]
+    assert read_prices(folder) == list(range(1, 51))
+
+
+def test_a_list_may_be_used_again_once_it_was_submitted(folder):
+    heard = Heard()
+    commit = start(folder, heard, linger_s=30.0, quiet_linger_s=30.0)
+    events = []
+    for n in range(1, 11):
+        events[:] = trades(n, 1)
+        commit.submit(events, urgent=False)
+    commit.close()
+    assert read_prices(folder) == list(range(1, 11))
+
+
 def test_a_failed_sync_is_told_once_and_nothing_after_it_is_durable(folder):
     class Failing(Disk):
         armed = False

@@ -56,6 +56,33 @@ def test_every_frame_is_synced_before_append_returns(folder):
             assert synced == [1] * (n + 1)
 
 
+def test_the_device_writes_while_the_frame_is_hashed_and_the_sync_comes_last(folder):
+    calls: list[tuple[str, int]] = []
+
+    class Watched(Disk):
+        def write(self, fd, buffers, offset):
+            calls.append(("write", offset))
+            super().write(fd, buffers, offset)
+
+        def start_writing(self, fd, offset, length):
+            assert length % PAGE == 0
+            calls.append(("start", offset))
+            super().start_writing(fd, offset, length)
+
+        def sync(self, fd):
+            calls.append(("sync", calls[-1][1]))
+            super().sync(fd)
+
+    with open_small(folder, disk=Watched()) as writer:
+        writer._spare._thread.join()
+        calls.clear()
+        for n in range(3):
+            at = writer._offset
+            writer.append(trades(n, 200))
+            assert calls == [("write", at), ("start", at), ("sync", at)]
+            calls.clear()
+
+
 def test_no_frame_touches_a_page_of_an_earlier_one(folder):
     writes: list[tuple[int, int]] = []
 
