@@ -13,6 +13,8 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from daemon.api.access import Access
+from daemon.api.control import Control
+from daemon.api.control_routes import ControlRoutes
 from daemon.api.health import look
 from daemon.api.live import Live
 from daemon.api.metrics import Metrics
@@ -49,7 +51,8 @@ def create_app(
     reads = Reads(queries, engine.core)
     live = Live(engine, projection, reads, metrics, checkup, max_clients=settings.max_websockets)
     app = web.Application(middlewares=[_edge(guard, metrics)], client_max_size=settings.max_body_bytes)
-    Routes(engine, checkup, reads, Orders(engine, reads), metrics, live, guard).add_to(app.router)
+    control = ControlRoutes(Control(engine), reads, guard)
+    Routes(engine, checkup, reads, Orders(engine, reads), metrics, live, guard, control).add_to(app.router)
 
     async def feed(_app: web.Application) -> AsyncIterator[None]:
         # The metrics count a batch first; the WebSocket asks them what was in it.

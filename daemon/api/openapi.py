@@ -5,41 +5,32 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
+from daemon.api import openapi_control as control
+from daemon.api.openapi_parts import (
+    CURSOR,
+    DECIMAL,
+    FLAG,
+    ID,
+    LIMIT,
+    NEXT,
+    NS,
+    TEXT,
+    Schema,
+    answer,
+    get,
+    list_of,
+    one_of,
+    operation,
+    or_null,
+    query_parameter,
+    record,
+    ref,
+)
 from daemon.readmodel.bars import INTERVALS
 
-Schema = dict[str, Any]
-
-_TEXT: Schema = {"type": "string"}
-_ID: Schema = {"type": "integer", "minimum": 0}
-_NS: Schema = {"type": "integer", "description": "nanoseconds since 1970 UTC"}
-_DECIMAL: Schema = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "examples": ["60000.50"]}
-_FLAG: Schema = {"type": "boolean"}
-
-
-def _or_null(schema: Schema) -> Schema:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def _choice(*values: str) -> Schema:
-    return {"type": "string", "enum": list(values)}
-
-
-def _record(**properties: Schema) -> Schema:
-    return {"type": "object", "properties": properties, "required": list(properties)}
-
-
-def _list(schema: Schema) -> Schema:
-    return {"type": "array", "items": schema}
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-_CURSOR = _or_null({"type": "string", "description": "the cursor of the next page; null on the last"})
-_SIDE = _choice("buy", "sell")
-_DISK = _choice("ok", "spare_used", "shed_ticks", "refuse_risk")
-_STATUS = _choice(
+_SIDE = one_of("buy", "sell")
+_DISK = one_of("ok", "spare_used", "shed_ticks", "refuse_risk")
+_STATUS = one_of(
     "requested",
     "held",
     "released",
@@ -58,85 +49,85 @@ _STATUS = _choice(
 )
 
 SCHEMAS: dict[str, Schema] = {
-    "Problem": _record(type=_TEXT, title=_TEXT, status={"type": "integer"}, detail=_TEXT, instance=_TEXT),
-    "Health": _record(
-        status=_choice("ok", "degraded", "failed"),
-        reasons=_list(_TEXT),
-        durable_seq=_ID,
-        applied_seq=_ID,
-        lag=_ID,
-        archive=_choice("off", "idle", "working", "failed"),
+    "Problem": record(type=TEXT, title=TEXT, status={"type": "integer"}, detail=TEXT, instance=TEXT),
+    "Health": record(
+        status=one_of("ok", "degraded", "failed"),
+        reasons=list_of(TEXT),
+        durable_seq=ID,
+        applied_seq=ID,
+        lag=ID,
         disk=_DISK,
-        disk_free_bytes=_ID,
+        disk_free_bytes=ID,
+        archive=one_of("off", "idle", "working", "failed"),
     ),
-    "Trading": _record(
-        state=_choice("active", "reducing", "halted"),
-        reason=_TEXT,
-        source=_TEXT,
-        since_ns=_or_null(_NS),
-        seq=_ID,
+    "Trading": record(
+        state=one_of("active", "reducing", "halted"),
+        reason=TEXT,
+        source=TEXT,
+        since_ns=or_null(NS),
+        seq=ID,
     ),
-    "Status": _record(
-        version=_TEXT,
-        journal_id=_TEXT,
-        started_ns=_NS,
-        health=_choice("ok", "degraded", "failed"),
-        reasons=_list(_TEXT),
-        durable_seq=_ID,
-        applied_seq=_ID,
-        lag=_ID,
-        archive=_choice("off", "idle", "working", "failed"),
+    "Status": record(
+        version=TEXT,
+        journal_id=TEXT,
+        started_ns=NS,
+        health=one_of("ok", "degraded", "failed"),
+        reasons=list_of(TEXT),
+        durable_seq=ID,
+        applied_seq=ID,
+        lag=ID,
         disk=_DISK,
-        disk_free_bytes=_ID,
-        trading=_ref("Trading"),
-        instruments=_ID,
-        orders_working=_ID,
+        disk_free_bytes=ID,
+        archive=one_of("off", "idle", "working", "failed"),
+        trading=ref("Trading"),
+        instruments=ID,
+        orders_working=ID,
     ),
-    "Instrument": _record(
-        instrument_id=_ID,
-        symbol=_TEXT,
-        venue=_TEXT,
-        asset_class=_choice("crypto", "equity", "forex", "future"),
-        base_currency=_TEXT,
-        quote_currency=_TEXT,
-        price_scale=_ID,
-        quantity_scale=_ID,
-        tick_size=_DECIMAL,
-        lot_size=_DECIMAL,
-        multiplier=_ID,
-        session_zone=_TEXT,
-        defined_ns=_NS,
+    "Instrument": record(
+        instrument_id=ID,
+        symbol=TEXT,
+        venue=TEXT,
+        asset_class=one_of("crypto", "equity", "forex", "future"),
+        base_currency=TEXT,
+        quote_currency=TEXT,
+        price_scale=ID,
+        quantity_scale=ID,
+        tick_size=DECIMAL,
+        lot_size=DECIMAL,
+        multiplier=ID,
+        session_zone=TEXT,
+        defined_ns=NS,
     ),
-    "Bar": _record(
-        start_ns=_NS,
-        open=_DECIMAL,
-        high=_DECIMAL,
-        low=_DECIMAL,
-        close=_DECIMAL,
-        volume=_DECIMAL,
-        count=_ID,
+    "Bar": record(
+        start_ns=NS,
+        open=DECIMAL,
+        high=DECIMAL,
+        low=DECIMAL,
+        close=DECIMAL,
+        volume=DECIMAL,
+        count=ID,
     ),
-    "Trade": _record(
-        seq=_ID,
-        ts_ns=_NS,
-        received_ns=_NS,
-        price=_DECIMAL,
-        quantity=_DECIMAL,
-        aggressor=_choice("buy", "sell", "none"),
+    "Trade": record(
+        seq=ID,
+        ts_ns=NS,
+        received_ns=NS,
+        price=DECIMAL,
+        quantity=DECIMAL,
+        aggressor=one_of("buy", "sell", "none"),
         trade_id={"type": ["integer", "string", "null"]},
-        conditions=_ID,
-        exchange=_TEXT,
+        conditions=ID,
+        exchange=TEXT,
     ),
-    "Quote": _record(
-        seq=_ID,
-        ts_ns=_NS,
-        received_ns=_NS,
-        bid=_or_null(_DECIMAL),
-        bid_quantity=_or_null(_DECIMAL),
-        ask=_or_null(_DECIMAL),
-        ask_quantity=_or_null(_DECIMAL),
-        conditions=_ID,
-        exchange=_TEXT,
+    "Quote": record(
+        seq=ID,
+        ts_ns=NS,
+        received_ns=NS,
+        bid=or_null(DECIMAL),
+        bid_quantity=or_null(DECIMAL),
+        ask=or_null(DECIMAL),
+        ask_quantity=or_null(DECIMAL),
+        conditions=ID,
+        exchange=TEXT,
     ),
     "OrderRequest": {
         "type": "object",
@@ -149,12 +140,12 @@ SCHEMAS: dict[str, Schema] = {
                 "description": "the instrument's, needed where a symbol is traded at several",
             },
             "side": _SIDE,
-            "type": _choice("market", "limit"),
-            "quantity": _DECIMAL,
-            "price": {**_DECIMAL, "description": "of a limit order"},
-            "time_in_force": {**_choice("gtc", "ioc", "fok"), "default": "gtc"},
-            "post_only": {**_FLAG, "default": False},
-            "reduce_only": {**_FLAG, "default": False},
+            "type": one_of("market", "limit"),
+            "quantity": DECIMAL,
+            "price": {**DECIMAL, "description": "of a limit order"},
+            "time_in_force": {**one_of("gtc", "ioc", "fok"), "default": "gtc"},
+            "post_only": {**FLAG, "default": False},
+            "reduce_only": {**FLAG, "default": False},
             "client_id": {
                 "type": "string",
                 "pattern": "^[A-Za-z0-9._:-]{1,64}$",
@@ -163,156 +154,120 @@ SCHEMAS: dict[str, Schema] = {
             "tag": {"type": "string", "maxLength": 128},
         },
     },
-    "Order": _record(
-        order_id=_ID,
-        client_order_id=_or_null(_TEXT),
-        client_id=_or_null(_TEXT),
-        instrument_id=_ID,
-        symbol=_or_null(_TEXT),
-        market=_or_null({"type": "string", "description": "the instrument's venue: whose prices it has"}),
+    "Order": record(
+        order_id=ID,
+        client_order_id=or_null(TEXT),
+        client_id=or_null(TEXT),
+        instrument_id=ID,
+        symbol=or_null(TEXT),
+        market=or_null({"type": "string", "description": "the instrument's venue: whose prices it has"}),
         venue={"type": "string", "description": "where the order was sent, or would have been if not denied"},
         side=_SIDE,
-        type=_choice("market", "limit", "stop", "stop_limit", "trailing_stop"),
-        quantity=_DECIMAL,
-        price=_or_null(_DECIMAL),
-        time_in_force=_choice("gtc", "day", "ioc", "fok", "gtd"),
-        post_only=_FLAG,
-        reduce_only=_FLAG,
+        type=one_of("market", "limit", "stop", "stop_limit", "trailing_stop"),
+        quantity=DECIMAL,
+        price=or_null(DECIMAL),
+        time_in_force=one_of("gtc", "day", "ioc", "fok", "gtd"),
+        post_only=FLAG,
+        reduce_only=FLAG,
         status=_STATUS,
-        filled_quantity=_DECIMAL,
-        average_price=_or_null(_DECIMAL),
-        rule=_or_null({"type": "string", "description": "code of the rule that denied the order"}),
-        reason=_or_null(_TEXT),
-        source=_TEXT,
-        strategy_id=_or_null(_TEXT),
-        tag=_TEXT,
-        created_ns=_NS,
-        updated_ns=_NS,
+        filled_quantity=DECIMAL,
+        average_price=or_null(DECIMAL),
+        rule=or_null({"type": "string", "description": "code of the rule that denied the order"}),
+        reason=or_null(TEXT),
+        source=TEXT,
+        strategy_id=or_null(TEXT),
+        tag=TEXT,
+        created_ns=NS,
+        updated_ns=NS,
     ),
-    "Cancel": _record(order_id=_ID, status=_choice("pending_cancel")),
-    "Position": _record(
-        instrument_id=_ID,
-        symbol=_TEXT,
-        venue=_TEXT,
-        currency=_TEXT,
-        quantity=_DECIMAL,
-        average_price=_or_null(_DECIMAL),
-        market_price=_or_null(_DECIMAL),
-        cost_basis=_DECIMAL,
-        unrealised=_DECIMAL,
-        realised=_DECIMAL,
-        updated_ns=_NS,
+    "Cancel": record(order_id=ID, status=one_of("pending_cancel")),
+    "Position": record(
+        instrument_id=ID,
+        symbol=TEXT,
+        venue=TEXT,
+        currency=TEXT,
+        quantity=DECIMAL,
+        average_price=or_null(DECIMAL),
+        market_price=or_null(DECIMAL),
+        cost_basis=DECIMAL,
+        unrealised=DECIMAL,
+        realised=DECIMAL,
+        updated_ns=NS,
     ),
-    "Balance": _record(
-        currency=_TEXT,
-        cash=_DECIMAL,
-        deposits=_DECIMAL,
-        realised=_DECIMAL,
-        unrealised=_DECIMAL,
-        fees=_DECIMAL,
-        equity=_DECIMAL,
+    "Balance": record(
+        currency=TEXT,
+        cash=DECIMAL,
+        deposits=DECIMAL,
+        realised=DECIMAL,
+        unrealised=DECIMAL,
+        fees=DECIMAL,
+        equity=DECIMAL,
     ),
-    "Account": _record(main_currency=_or_null(_TEXT), balances=_list(_ref("Balance"))),
-    "Instruments": _record(instruments=_list(_ref("Instrument"))),
-    "Bars": _record(instrument_id=_ID, bars=_list(_ref("Bar")), next=_CURSOR),
-    "Ticks": _record(
-        instrument_id=_ID,
-        kind=_choice("trade", "quote"),
-        ticks={"anyOf": [_list(_ref("Trade")), _list(_ref("Quote"))]},
-        next=_CURSOR,
+    "Account": record(main_currency=or_null(TEXT), balances=list_of(ref("Balance"))),
+    "Instruments": record(instruments=list_of(ref("Instrument"))),
+    "Bars": record(instrument_id=ID, bars=list_of(ref("Bar")), next=CURSOR),
+    "Ticks": record(
+        instrument_id=ID,
+        kind=one_of("trade", "quote"),
+        ticks={"anyOf": [list_of(ref("Trade")), list_of(ref("Quote"))]},
+        next=CURSOR,
     ),
-    "Orders": _record(orders=_list(_ref("Order")), next=_CURSOR),
-    "Positions": _record(positions=_list(_ref("Position"))),
+    "Orders": record(orders=list_of(ref("Order")), next=CURSOR),
+    "Positions": record(positions=list_of(ref("Position"))),
 }
 
 
-def _parameter(name: str, schema: Schema, description: str, *, required: bool = False) -> Schema:
-    return {"name": name, "in": "query", "required": required, "schema": schema, "description": description}
-
-
-_INSTRUMENT = _parameter("instrument", _TEXT, "symbol or instrument_id", required=True)
-_VENUE = _parameter("venue", _TEXT, "where the symbol is traded, if at several")
-_LIMIT = _parameter("limit", {"type": "integer", "minimum": 1, "maximum": 1000}, "rows of a page")
-_NEXT = _parameter("cursor", _TEXT, "`next` of the page before")
-_ORDER_ID: Schema = {"name": "order_id", "in": "path", "required": True, "schema": _ID}
-
-
-def _answer(description: str, schema: Schema | None = None, media: str = "application/json") -> Schema:
-    return {"description": description, "content": {media: {"schema": schema or _TEXT}}}
-
-
-def _operation(
-    name: str,
-    summary: str,
-    answers: dict[str, Schema],
-    *,
-    parameters: tuple[Schema, ...] = (),
-    body: Schema | None = None,
-    changes: bool = False,
-) -> Schema:
-    problem = _answer("a problem (RFC 9457)", _ref("Problem"), "application/problem+json")
-    operation: Schema = {
-        "operationId": name,
-        "summary": summary,
-        "responses": {**answers, "default": problem},
-    }
-    if parameters:
-        operation["parameters"] = list(parameters)
-    if body:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
-    if changes:
-        operation["security"] = [{"token": []}]
-    return operation
+_INSTRUMENT = query_parameter("instrument", TEXT, "symbol or instrument_id", required=True)
+_VENUE = query_parameter("venue", TEXT, "where the symbol is traded, if at several")
+ORDER_ID: Schema = {"name": "order_id", "in": "path", "required": True, "schema": ID}
 
 
 def _operations() -> dict[str, dict[str, Schema]]:
     orders = "/api/v1/orders"
     return {
         "/health": {
-            "get": _operation(
+            "get": operation(
                 "health",
                 "Whether the daemon is well",
-                {"200": _answer("ok or degraded", _ref("Health")), "503": _answer("failed", _ref("Health"))},
+                {"200": answer("ok or degraded", ref("Health")), "503": answer("failed", ref("Health"))},
             )
         },
         "/metrics": {
-            "get": _operation(
-                "metrics", "Figures for Prometheus", {"200": _answer("figures", None, "text/plain")}
+            "get": operation(
+                "metrics", "Figures for Prometheus", {"200": answer("figures", None, "text/plain")}
             )
         },
         "/ws": {
-            "get": _operation(
+            "get": operation(
                 "live",
                 "WebSocket: a snapshot, then what changed, five times a second at most",
                 {"101": {"description": "the connection is a WebSocket now"}},
             )
         },
         "/api/v1/openapi.json": {
-            "get": _operation(
-                "openapi", "This document", {"200": _answer("the document", {"type": "object"})}
-            )
+            "get": operation("openapi", "This document", {"200": answer("the document", {"type": "object"})})
         },
-        "/api/v1/status": {"get": _get("status", "The daemon at a glance", "Status")},
-        "/api/v1/instruments": {"get": _get("instruments", "Instruments and their steps", "Instruments")},
+        "/api/v1/status": {"get": get("status", "The daemon at a glance", "Status")},
+        "/api/v1/instruments": {"get": get("instruments", "Instruments and their steps", "Instruments")},
         "/api/v1/bars": {
-            "get": _get(
+            "get": get(
                 "bars", "Bars in order of time: from from_ns on, else the last ones", "Bars", _BAR_QUERY
             )
         },
-        "/api/v1/ticks": {"get": _get("ticks", "Trades or quotes, newest first", "Ticks", _TICK_QUERY)},
-        "/api/v1/positions": {"get": _get("positions", "Positions at market", "Positions")},
-        "/api/v1/account": {"get": _get("account", "Cash and equity by currency", "Account")},
+        "/api/v1/ticks": {"get": get("ticks", "Trades or quotes, newest first", "Ticks", _TICK_QUERY)},
+        "/api/v1/positions": {"get": get("positions", "Positions at market", "Positions")},
+        "/api/v1/account": {"get": get("account", "Cash and equity by currency", "Account")},
         orders: {
-            "get": _get("listOrders", "Orders, newest first", "Orders", _ORDER_QUERY),
+            "get": get("listOrders", "Orders, newest first", "Orders", _ORDER_QUERY),
             "post": _submit(),
         },
         f"{orders}/{{order_id}}": {
-            "get": _get("getOrder", "One order", "Order", (_ORDER_ID,)),
-            "delete": _operation(
+            "get": get("getOrder", "One order", "Order", (ORDER_ID,)),
+            "delete": operation(
                 "cancelOrder",
                 "Ask for the order's end; it is over when the venue says so",
-                {"202": _answer("the wish is durable", _ref("Cancel"))},
-                parameters=(_ORDER_ID,),
+                {"202": answer("the wish is durable", ref("Cancel"))},
+                parameters=(ORDER_ID,),
                 changes=True,
             ),
         },
@@ -322,52 +277,50 @@ def _operations() -> dict[str, dict[str, Schema]]:
 _BAR_QUERY = (
     _INSTRUMENT,
     _VENUE,
-    _parameter("interval", {**_choice(*INTERVALS), "default": "1min"}, "length of a bar"),
-    _parameter("side", {**_choice("trade", "bid", "ask"), "default": "trade"}, "what the bars are made of"),
-    _parameter("from_ns", _NS, "earliest start"),
-    _parameter("to_ns", _NS, "starts lie before this"),
-    _LIMIT,
-    _NEXT,
+    query_parameter("interval", {**one_of(*INTERVALS), "default": "1min"}, "length of a bar"),
+    query_parameter(
+        "side", {**one_of("trade", "bid", "ask"), "default": "trade"}, "what the bars are made of"
+    ),
+    query_parameter("from_ns", NS, "earliest start"),
+    query_parameter("to_ns", NS, "starts lie before this"),
+    LIMIT,
+    NEXT,
 )
 _TICK_QUERY = (
     _INSTRUMENT,
     _VENUE,
-    _parameter("kind", {**_choice("trade", "quote"), "default": "trade"}, "which ticks"),
-    _LIMIT,
-    _NEXT,
+    query_parameter("kind", {**one_of("trade", "quote"), "default": "trade"}, "which ticks"),
+    LIMIT,
+    NEXT,
 )
 _ORDER_QUERY = (
-    _parameter("open", {**_choice("true", "false"), "default": "false"}, "only orders that are not over"),
+    query_parameter("open", {**one_of("true", "false"), "default": "false"}, "only orders that are not over"),
     {**_INSTRUMENT, "required": False},
     _VENUE,
-    _LIMIT,
-    _NEXT,
+    LIMIT,
+    NEXT,
 )
-
-
-def _get(name: str, summary: str, schema: str, parameters: tuple[Schema, ...] = ()) -> Schema:
-    return _operation(name, summary, {"200": _answer(summary, _ref(schema))}, parameters=parameters)
 
 
 def _submit() -> Schema:
-    return _operation(
+    return operation(
         "submitOrder",
         "Place an order; answers when it is durable",
         {
-            "201": _answer("the order is durable and on its way to the venue", _ref("Order")),
-            "200": _answer("this client_id placed it before", _ref("Order")),
-            "409": _answer(
-                "the client_id was used for another order", _ref("Problem"), "application/problem+json"
+            "201": answer("the order is durable and on its way to the venue", ref("Order")),
+            "200": answer("this client_id placed it before", ref("Order")),
+            "409": answer(
+                "the client_id was used for another order", ref("Problem"), "application/problem+json"
             ),
             "422": {
                 "description": "denied by a rule (an Order, recorded), or not a possible order (a Problem)",
                 "content": {
-                    "application/json": {"schema": _ref("Order")},
-                    "application/problem+json": {"schema": _ref("Problem")},
+                    "application/json": {"schema": ref("Order")},
+                    "application/problem+json": {"schema": ref("Problem")},
                 },
             },
         },
-        body=_ref("OrderRequest"),
+        body=ref("OrderRequest"),
         changes=True,
     )
 
@@ -385,9 +338,9 @@ def document() -> dict[str, Any]:
             ),
         },
         "servers": [{"url": "/"}],
-        "paths": _operations(),
+        "paths": {**_operations(), **control.operations()},
         "components": {
-            "schemas": SCHEMAS,
+            "schemas": {**SCHEMAS, **control.SCHEMAS},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }

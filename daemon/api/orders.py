@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from aiohttp import web
-
 from daemon.api import views
 from daemon.api.access import Identity
 from daemon.api.decimals import to_scaled
-from daemon.api.order_request import OrderRequest, parse
+from daemon.api.order_request import ORDER, OrderRequest
 from daemon.api.ports import Engine
 from daemon.api.problems import Problem, unavailable
 from daemon.api.reads import Reads
@@ -60,7 +58,7 @@ class Orders:
             Problem: the request is malformed or clashes with a former one, or the daemon takes none.
         """
         self._refuse_when_down()
-        asked = parse(body)
+        asked = ORDER.parse(body)
         request = self._to_event(asked, identity)
         # No await between this look-up and the core's: of two posts at once the second finds the first.
         if request.client_id is not None:
@@ -252,14 +250,3 @@ def _not_known() -> Problem:
         "the journal failed while this was written: whether it was kept shows after the restart;"
         " post it again then, with the same client_id"
     )
-
-
-async def read_json_body(request: web.Request) -> bytes:
-    """Return the body of a request that says it is JSON.
-
-    Raises:
-        Problem: 415 for another content type.
-    """
-    if request.content_type != "application/json":
-        raise Problem(415, "the body must be application/json", code="media-type")
-    return await request.read()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from daemon.api import views
 from daemon.readmodel.queries import ReadModelQueries, Row
 from daemon.trading.core import Core
@@ -96,6 +98,49 @@ class Reads:
     def trading(self) -> Document:
         """Return the trading state."""
         return views.trading(self._queries.trading_state())
+
+    def trading_states(self) -> Document:
+        """Return the trading state, and of each instrument that has a stricter one."""
+        instruments = self._core.instruments
+        rows = self._queries.instrument_states()
+        stricter = [views.instrument_state(row, instruments.get(row["instrument_id"])) for row in rows]
+        return {**self.trading(), "instruments": stricter}
+
+    def strategies(self) -> list[Document]:
+        """Return every strategy that ever ran, by id."""
+        return [views.strategy(row, self._core.instruments) for row in self._queries.strategies()]
+
+    def running_strategy(self, strategy_id: str) -> Document | None:
+        """Return a strategy as the core runs it now, or None."""
+        runner = self._core.strategies.get(strategy_id)
+        if runner is None:
+            return None
+        row = {
+            "strategy_id": strategy_id,
+            "kind": runner.kind,
+            "parameters": msgspec.json.encode(runner.parameters),
+            "instrument_ids": msgspec.json.encode(runner.instrument_ids),
+            "running": True,
+            "reason": None,
+            "started_ns": runner.started.ts_ns,
+            "stopped_ns": None,
+        }
+        return views.strategy(row, self._core.instruments)
+
+    def strategy_kinds(self) -> list[Document]:
+        """Return the kinds of strategies that can be started, with their parameters."""
+        return [views.strategy_kind(kind) for _, kind in sorted(self._core.strategies.kinds.items())]
+
+    def breakers(self) -> list[Document]:
+        """Return every circuit breaker that ever changed, by name."""
+        return [views.breaker(row) for row in self._queries.breakers()]
+
+    def events(
+        self, *, text: str | None, order_id: int | None, before: int | None, limit: int
+    ) -> list[Document]:
+        """Return the history of events but ticks, newest first."""
+        rows = self._queries.events(text=text, order_id=order_id, before=before, limit=limit)
+        return [views.event(row) for row in rows]
 
     def _order(self, row: Row) -> Document:
         defined = self._core.instruments.get(row["instrument_id"])

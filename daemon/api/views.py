@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,9 +11,11 @@ import msgspec
 
 from daemon.trading.books import mark_price
 from daemon.trading.money import MONEY_SCALE
+from daemon.trading.strategy import Strategy
 from schemas.decimals import decimal_text, full_text
 from schemas.events import (
     AssetClass,
+    BreakerState,
     InstrumentDefined,
     Liquidity,
     OrderType,
@@ -31,6 +34,7 @@ _SIDES = {int(side): side.name.lower() for side in Side}
 _TYPES = {int(kind): kind.name.lower() for kind in OrderType}
 _TIMES = {int(time): time.name.lower() for time in TimeInForce}
 _LIQUIDITY = {int(kind): kind.name.lower() for kind in Liquidity}
+_BREAKERS = {int(state): state.name.lower() for state in BreakerState}
 _STATES = {int(state): state.name.lower() for state in TradingState}
 
 
@@ -249,4 +253,75 @@ def trading(row: Row | None) -> Document:
         "source": row["source"],
         "since_ns": row["ts_ns"],
         "seq": row["seq"],
+    }
+
+
+def instrument_state(row: Row, defined: InstrumentDefined | None) -> Document:
+    """Return the state of one instrument that may not be traded as the trading state allows."""
+    return {
+        "instrument_id": row["instrument_id"],
+        "symbol": defined.symbol if defined else None,
+        "venue": defined.venue if defined else None,
+        **trading(row),
+    }
+
+
+def strategy(row: Row, instruments: Mapping[int, InstrumentDefined]) -> Document:
+    """Return a strategy that runs, or that ran and why it stopped."""
+    ids = msgspec.json.decode(row["instrument_ids"], type=list[int])
+    names = [f"{instruments[i].symbol}@{instruments[i].venue}" if i in instruments else str(i) for i in ids]
+    return {
+        "strategy_id": row["strategy_id"],
+        "kind": row["kind"],
+        "parameters": msgspec.json.decode(row["parameters"]),
+        "instruments": names,
+        "running": bool(row["running"]),
+        "reason": row["reason"],
+        "started_ns": row["started_ns"],
+        "stopped_ns": row["stopped_ns"],
+    }
+
+
+def strategy_kind(kind: type[Strategy]) -> Document:
+    """Return a kind of strategy and its parameters; `doc` is the first paragraph of its own words."""
+    paragraph = (inspect.getdoc(kind) or "").split("\n\n")[0]
+    return {
+        "kind": kind.kind,
+        "doc": " ".join(paragraph.split()),
+        "parameters": [
+            {
+                "name": parameter.name,
+                "type": "decimal" if parameter.decimal else parameter.type.__name__,
+                "doc": parameter.doc,
+                "default": parameter.default,
+                "minimum": parameter.minimum,
+                "maximum": parameter.maximum,
+                "choices": list(parameter.choices),
+            }
+            for parameter in kind.parameters
+        ],
+    }
+
+
+def breaker(row: Row) -> Document:
+    """Return a circuit breaker."""
+    return {
+        "breaker": row["breaker"],
+        "state": _BREAKERS[row["state"]],
+        "failures": row["failures"],
+        "reason": row["reason"],
+        "since_ns": row["ts_ns"],
+        "seq": row["seq"],
+    }
+
+
+def event(row: Row) -> Document:
+    """Return an event of the history as text."""
+    return {
+        "seq": row["seq"],
+        "ts_ns": row["ts_ns"],
+        "name": row["name"],
+        "order_id": row["order_id"],
+        "instrument_id": row["instrument_id"],
+        "text": row["text"],
     }

@@ -201,6 +201,10 @@ class ReadModelQueries:
         """Return the last change of the trading state; None while it has never changed."""
         return self._row("SELECT state, reason, source, ts_ns, seq FROM trading_state")
 
+    def instrument_states(self) -> list[Row]:
+        """Return the state of each instrument that may not be traded as the trading state allows."""
+        return self._rows("SELECT * FROM instrument_states ORDER BY instrument_id")
+
     def strategies(self) -> list[Row]:
         """Return every strategy that ever ran; `parameters` and `instrument_ids` are JSON."""
         return self._rows("SELECT * FROM strategies ORDER BY strategy_id")

@@ -51,6 +51,8 @@ from schemas.events import (
 JOURNAL_ID_IN_ORDER_ID = 8
 KILL = "core:kill"
 """Source of what the kill switch asks for."""
+REFUSED = "a request changed nothing"
+"""Subject of the notification that follows a command or request which could not be carried out."""
 
 
 class View(Protocol):
@@ -268,7 +270,7 @@ class Answers:
         )
 
     def _refuse(self, why: str) -> None:
-        self._notify(Severity.WARNING, "a request changed nothing", why)
+        self._notify(Severity.WARNING, REFUSED, why)
 
     def _notify(self, severity: Severity, subject: str, body: str) -> None:
         self._pending.append(partial(NotificationQueued, severity=severity, subject=subject, body=body))

@@ -201,7 +201,7 @@ class Runners(Mapping[str, Runner]):
     """
 
     def __init__(self, kinds: Mapping[str, type[Strategy]], books: dict[int, Book]) -> None:
-        self._kinds = kinds
+        self.kinds = kinds
         self._runners: dict[str, Runner] = {}
         self.books = books
         self.pending: deque[Draft] = deque()
@@ -223,11 +223,11 @@ class Runners(Mapping[str, Runner]):
         Raises:
             StrategyError: there is none.
         """
-        if name not in self._kinds:
+        if name not in self.kinds:
             raise StrategyError(
-                f"there is no strategy kind {name[:100]!r}", hint=f"there is {', '.join(self._kinds)}"
+                f"there is no strategy kind {name[:100]!r}", hint=f"there is {', '.join(self.kinds)}"
             )
-        return self._kinds[name]
+        return self.kinds[name]
 
     def prepare(self, started: StrategyStarted) -> Runner:
         """Make a strategy without running it.
