@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from daemon.engine import Engine
 from daemon.settings import StrategySettings
-from daemon.trading.runners import Runner
+from daemon.trading.runner import Runner
 from daemon.trading.strategies import STRATEGIES
 from daemon.trading.strategy import StrategyError, check_parameters
 from schemas.events import Event, InstrumentDefined, OperatorCommand, Scalar

@@ -300,8 +300,9 @@ class _Run:
             "instruments": [name],
         }
         start.update({f"param.{key}": value for key, value in self.parameters.items()})
+        told = len(self.result.notifications)
         self.take([_command(instrument.ts_ns, "strategy.start", start)])
-        if self.result.notifications:
+        if len(self.result.notifications) > told:
             raise BacktestError(self.result.notifications[-1])
 
     def _unheard(self) -> dict[str, Unheard]:
@@ -312,11 +313,10 @@ class _Run:
             if strategy_id not in self.core.strategies:
                 continue
             runner, book = self.core.strategies[strategy_id], self.core.books[instrument_id]
-            hooks = ((Trade, runner.trade_hooks), (Quote, runner.quote_hooks), (Bar, runner.bar_hooks))
-            listens = [kind for kind, hook in hooks if hook[instrument_id] is not None]
+            listens = runner.listens(instrument_id)
             came = ((Trade, book.trade), (Quote, book.bid or book.ask), (Bar, Bar in self._kinds))
             saw = [kind for kind, sign in came if sign]
-            if listens and not set(listens) & set(saw):
+            if listens and not any(kind in saw for kind in listens):
                 unheard[name] = Unheard([k.__name__ for k in listens], [k.__name__ for k in saw])
         return unheard
 

@@ -11,11 +11,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
+from msgspec import structs
+
 from daemon.trading.books import Book
 from daemon.trading.commands import (
     CommandError,
     Kill,
     SetInstrumentState,
+    SetParameters,
     SetTradingState,
     StartStrategy,
     StopStrategy,
@@ -25,7 +28,8 @@ from daemon.trading.order_table import OrderTable
 from daemon.trading.orders import Order, OrderStatus
 from daemon.trading.portfolio import Account, Position
 from daemon.trading.risk import refusal
-from daemon.trading.runners import MAX_STRATEGIES, Draft, Runners, cancel_draft
+from daemon.trading.runner import Draft, cancel_draft
+from daemon.trading.runners import MAX_STRATEGIES, Runners, stop_drafts
 from daemon.trading.strategy import StrategyError, check_parameters
 from schemas.errors import TapedError
 from schemas.events import (
@@ -42,6 +46,7 @@ from schemas.events import (
     ReplaceDenied,
     ReplaceRequested,
     Severity,
+    StrategyParametersChanged,
     StrategyStarted,
     StrategyStopped,
     TradingState,
@@ -128,7 +133,7 @@ class Answers:
         for order_id in undecided:
             self._pending.append(partial(OrderDenied, order_id=order_id, rule="INTERRUPTED", reason=reason))
         for strategy_id, why in broken.items():
-            self._pending.append(partial(StrategyStopped, strategy_id=strategy_id, reason=why))
+            self._pending.extend(stop_drafts(strategy_id, why))
 
     def _order(self, seq: int, event: OrderRequested) -> None:  # noqa: ARG002
         # The verdict comes before whatever else is queued, so it stands right behind its request.
@@ -210,6 +215,8 @@ class Answers:
                     self._start(command)
                 case StopStrategy():
                     self._stop(command, event.who)
+                case SetParameters():
+                    self._set_parameters(command)
                 case _:  # Deposits have moved the account already; the rest concerns other parts.
                     pass
         except TapedError as error:
@@ -242,6 +249,19 @@ class Answers:
             raise CommandError(f"strategy {command.strategy_id} does not run")
         self._pending.append(
             partial(StrategyStopped, strategy_id=command.strategy_id, reason=f"stopped by {who}")
+        )
+
+    def _set_parameters(self, command: SetParameters) -> None:
+        runner = self._view.strategies.get(command.strategy_id)
+        if runner is None:
+            raise CommandError(f"strategy {command.strategy_id} does not run")
+        kind = self._view.strategies.kind(runner.kind)
+        parameters = check_parameters(kind, {**runner.parameters, **command.parameters})
+        if parameters == runner.strategy.values:
+            raise CommandError(f"strategy {command.strategy_id} has these parameters already")
+        self._view.strategies.prepare(structs.replace(runner.started, parameters=parameters))
+        self._pending.append(
+            partial(StrategyParametersChanged, strategy_id=command.strategy_id, parameters=parameters)
         )
 
     def _instrument_id(self, text: str) -> int:

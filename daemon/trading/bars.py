@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 from daemon.trading.books import Book
 from daemon.trading.calendar import Calendar
+from daemon.trading.money import MAX_INTEGER
 from schemas.decimals import DecimalError, scaled
 from schemas.errors import TapedError
 from schemas.events import Bar, BarSide, Quote, Trade
@@ -197,7 +198,7 @@ def _by_time(spec: BarSpec, book: Book, emit: Callable[[Bar], None]) -> BarBuild
             high=high,
             low=low,
             close=close,
-            volume=volume if side is BarSide.TRADE else None,
+            volume=min(volume, MAX_INTEGER) if side is BarSide.TRADE else None,
         )
 
     def on_clock(ts_ns: int) -> None:
@@ -277,7 +278,7 @@ def _by_amount(spec: BarSpec, book: Book, emit: Callable[[Bar], None]) -> BarBui
             high=high,
             low=low,
             close=close,
-            volume=volume if side is BarSide.TRADE else None,
+            volume=min(volume, MAX_INTEGER) if side is BarSide.TRADE else None,
         )
 
     def dump() -> list[Any]:
@@ -318,9 +319,9 @@ def _quote_hook(
 
     def on_middle(quote: Quote) -> None:
         # The book has taken the quote already: a side that it does not tell is that of before.
-        bid, ask = book.bid_price, book.ask_price
+        bid, ask = book.bid, book.ask
         if bid is not None and ask is not None:
-            on_price((bid + ask) // 2, quote)
+            on_price((bid.bid_price + ask.ask_price) // 2, quote)  # type: ignore[operator]
 
     hooks = {BarSide.BID: on_bid, BarSide.ASK: on_ask, BarSide.MID: on_middle}
     return hooks.get(side)

@@ -55,6 +55,14 @@ class StopStrategy:
 
 
 @dataclass(frozen=True, slots=True)
+class SetParameters:
+    """Give a running strategy other parameters; those that are not named stay."""
+
+    strategy_id: str
+    parameters: dict[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True)
 class SetTradingState:
     """Allow, restrict or halt trading."""
 
@@ -79,7 +87,7 @@ class Kill:
     flatten: bool
 
 
-Command = Deposit | StartStrategy | StopStrategy | SetTradingState | SetInstrumentState | Kill
+Command = Deposit | StartStrategy | StopStrategy | SetParameters | SetTradingState | SetInstrumentState | Kill
 
 
 def parse(event: OperatorCommand) -> Command | None:
@@ -142,6 +150,17 @@ def _start(event: OperatorCommand) -> StartStrategy:
     names = tuple(symbol for symbol in symbols if isinstance(symbol, str))
     if len(names) != len(symbols) or len(set(names)) != len(names):
         raise CommandError(f"{event.command}: instruments must be texts, each once")
+    return StartStrategy(_text(event, "strategy_id"), _text(event, "kind"), names, _parameters(event))
+
+
+def _set(event: OperatorCommand) -> SetParameters:
+    parameters = _parameters(event)
+    if not parameters:
+        raise CommandError(f"{event.command}: no parameter is named", hint="name them param.NAME")
+    return SetParameters(_text(event, "strategy_id"), parameters)
+
+
+def _parameters(event: OperatorCommand) -> dict[str, Scalar]:
     parameters: dict[str, Scalar] = {}
     for name, value in event.arguments.items():
         if not name.startswith(_PARAMETER):
@@ -149,18 +168,14 @@ def _start(event: OperatorCommand) -> StartStrategy:
         if isinstance(value, list):
             raise CommandError(f"{event.command}: {name} must be a single value")
         parameters[name.removeprefix(_PARAMETER)] = value
-    return StartStrategy(
-        _text(event, "strategy_id"),
-        _text(event, "kind"),
-        names,
-        parameters,
-    )
+    return parameters
 
 
 _PARSERS: dict[str, Callable[[OperatorCommand], Command]] = {
     "account.deposit": _deposit,
     "strategy.start": _start,
     "strategy.stop": _stop,
+    "strategy.set": _set,
     **dict.fromkeys(_STATES, _trading_state),
     **dict.fromkeys(_INSTRUMENT_STATES, _instrument_state),
     "trading.kill": _kill,

@@ -22,6 +22,7 @@ from daemon.trading.money import fee_money
 from daemon.trading.order_table import OrderTable
 from daemon.trading.orders import Order, OrderStateError
 from daemon.trading.portfolio import Account, Portfolio, Position
+from daemon.trading.risk import free_cash
 from daemon.trading.runners import Runners
 from daemon.trading.strategies import STRATEGIES
 from daemon.trading.strategy import Strategy
@@ -57,6 +58,7 @@ from schemas.events import (
     ReplaceRejected,
     ReplaceRequested,
     SessionCalendarDefined,
+    StrategyParametersChanged,
     StrategyStarted,
     StrategyStopped,
     Trade,
@@ -103,7 +105,7 @@ class Core:
         self.trading_source = ""
         self.instrument_states: dict[int, TradingState] = {}
         self.taker_fee_ppm = 0
-        self.strategies = Runners(kinds, self.books)
+        self.strategies = Runners(kinds, self.books, self)
         self._pending = self.strategies.pending
         self._answers = Answers(self, self._pending)
         self._appliers: dict[type, Callable[[int, Any], None]] = {
@@ -133,6 +135,7 @@ class Core:
             InstrumentStateChanged: self._instrument_state_changed,
             StrategyStarted: self._strategy_started,
             StrategyStopped: self._strategy_stopped,
+            StrategyParametersChanged: self._strategy_changed,
             OperatorCommand: self._commanded,
             DaemonStarted: self._daemon_started,
             ClockTicked: self._ticked,
@@ -176,6 +179,10 @@ class Core:
             if price is not None:
                 marks[instrument_id] = price
         return self.portfolio.equity(self.instruments, marks)
+
+    def free_cash(self, currency: str) -> int:
+        """Return the cash that working orders do not need, as money."""
+        return free_cash(currency, self)
 
     def run(self, inputs: Sequence[Event]) -> tuple[list[Event], list[tuple[int, Event]]]:
         """Take inputs; return them with the decisions right behind each, and what must be sent.
@@ -313,12 +320,15 @@ class Core:
         book = self.books.get(instrument_id)
         if book is None:
             book = self.books[instrument_id] = Book(event, self.calendars.of(event))
+            self.strategies.define(instrument_id)
         elif _terms(book.instrument) != _terms(event):
             if self._in_use(instrument_id):
                 raise InstrumentError(
                     f"{event.symbol}: scales, multiplier or currency changed while it is traded"
                 )
             book.forget_market()
+            book.instrument = event
+            self.strategies.forget(instrument_id)
         book.instrument = self.instruments[instrument_id] = event
         book.calendar = self.calendars.of(event)
 
@@ -387,6 +397,9 @@ class Core:
     def _strategy_stopped(self, seq: int, event: StrategyStopped) -> None:  # noqa: ARG002
         self.strategies.remove(event.strategy_id)
 
+    def _strategy_changed(self, seq: int, event: StrategyParametersChanged) -> None:  # noqa: ARG002
+        self.strategies.change(event)
+
     def _commanded(self, seq: int, event: OperatorCommand) -> None:  # noqa: ARG002
         try:
             command = parse(event)
@@ -398,6 +411,7 @@ class Core:
     def _daemon_started(self, seq: int, event: DaemonStarted) -> None:  # noqa: ARG002
         fee = event.settings.get(TAKER_FEE_SETTING)
         self.taker_fee_ppm = fee if type(fee) is int else 0
+        self.strategies.configure(event.settings)
 
     def _ticked(self, seq: int, event: ClockTicked) -> None:  # noqa: ARG002
         self.strategies.tick(event)
@@ -426,6 +440,8 @@ class Core:
             "deposits": dict(self.account.deposits),
             "fees": dict(self.account.fees),
             "strategies": {strategy_id: runner.state() for strategy_id, runner in self.strategies.items()},
+            "share_ppm": dict(self.strategies.share_ppm),
+            "history": self.strategies.history.state(),
         }
 
 

@@ -18,9 +18,10 @@ import msgspec
 
 from daemon.trading.books import Book
 from daemon.trading.core import Core
+from daemon.trading.history import HistoryDump
 from daemon.trading.orders import Order, OrderStatus
 from daemon.trading.portfolio import Position
-from daemon.trading.runners import RunnerDump
+from daemon.trading.runner import RunnerDump
 from daemon.trading.strategies import STRATEGIES
 from daemon.trading.strategy import Strategy, StrategyError
 from schemas.errors import TapedError
@@ -98,6 +99,8 @@ class _Head(msgspec.Struct, array_like=True):
     broken: dict[str, str]
     strategies: list[RunnerDump]
     calendars: list[SessionCalendarDefined] = []
+    history: HistoryDump = HistoryDump()
+    share_ppm: dict[str, int] = {}
     instrument_states: dict[int, TradingState] = {}
     held: list[_Order] = []
 
@@ -177,6 +180,8 @@ def dump(core: Core) -> CoreDump:
                 broken=core.strategies.broken,
                 strategies=core.strategies.dump(),
                 calendars=list(core.calendars.defined.values()),
+                history=core.strategies.history.dump(),
+                share_ppm=core.strategies.share_ppm,
             )
         )
     except (StrategyError, OverflowError, UnicodeEncodeError) as error:
@@ -244,7 +249,8 @@ def _load(core: Core, parts: Iterator[bytes | memoryview]) -> Core:
         first_of_client,
     )
     core.strategies.broken.update(head.broken)
-    core.strategies.load(head.strategies, core.orders)
+    core.strategies.share_ppm.update(head.share_ppm)
+    core.strategies.load(head.strategies, head.history, core.orders)
     return core
 
 

@@ -98,9 +98,7 @@ def _cash(order: Order, view: View) -> str | None:
     if opening <= 0:
         return None
     currency = _instrument(order, view).quote_currency
-    free = view.account.cash.get(currency, 0)
-    if view.orders.working:
-        free -= _reserved(currency, view, beside=order.order_id)
+    free = free_cash(currency, view, beside=order.order_id)
     needed = _cost(order, opening, view) or 0
     if needed <= free:
         return None
@@ -149,6 +147,12 @@ def reducible(order: Order, view: View) -> int:
         return held
     working = view.orders.working_quantity(request.instrument_id, request.side, beside=order.order_id)
     return max(0, held - working)
+
+
+def free_cash(currency: str, view: View, *, beside: int = 0) -> int:
+    """Return the cash that working purchases do not need; one of them may be left out."""
+    free = view.account.cash.get(currency, 0)
+    return free - _reserved(currency, view, beside=beside) if view.orders.working else free
 
 
 def _instrument(order: Order, view: View) -> InstrumentDefined:

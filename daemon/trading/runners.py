@@ -1,4 +1,4 @@
-"""Running strategies: their hooks on the books, their way to give orders, and what happens when one raises.
+"""All running strategies: their hooks on the books, and what happens when one raises.
 
 A strategy that raises is taken off everything at once and waits in `broken` until its
 `StrategyStopped` is recorded; what it asked for during that input is dropped.
@@ -9,186 +9,38 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from heapq import merge
+from operator import attrgetter
+from typing import Any, Protocol
 
 import msgspec
 
 from daemon.trading.books import Book
-from daemon.trading.money import MAX_INTEGER
+from daemon.trading.history import History, HistoryDump, Listener
 from daemon.trading.orders import Order
-from daemon.trading.strategy import Strategy, StrategyError, check_parameters
+from daemon.trading.runner import Draft, Runner, RunnerDump, reason_of
+from daemon.trading.strategy import Strategy, StrategyError
 from schemas.events import (
-    CancelRequested,
+    Bar,
     ClockTicked,
     Event,
-    InstrumentDefined,
+    NotificationQueued,
     OrderFilled,
-    OrderRequested,
-    OrderType,
     Scalar,
-    Side,
+    Severity,
+    StrategyParametersChanged,
     StrategyStarted,
     StrategyStopped,
-    TimeInForce,
 )
 
 MAX_STRATEGIES = 100
-MAX_ORDERS_PER_INPUT = 1_000
-MAX_TAG = 200
-
-_NO_DUMP = b"\xc0"
-"""None in msgpack."""
-
-Draft = partial[Any]
-"""An event that lacks only its `ts_ns`."""
 
 
-class RunnerDump(msgspec.Struct, array_like=True, frozen=True):
-    """A running strategy as plain values.
+class Money(Protocol):
+    """What strategies size their orders with; the core is one."""
 
-    `instruments` are those it was made with: they may have been defined anew since, with another
-    lot for example. Quantities are decimal texts, for sums may be longer than 64 bits.
-    """
-
-    started: StrategyStarted
-    since: int
-    instruments: list[InstrumentDefined]
-    quantities: dict[int, str]
-    orders: list[int]
-    strategy: msgspec.Raw
-
-
-class Runner:
-    """One running strategy; the `Context` it sees the core through.
-
-    Raises:
-        StrategyError: unknown kind, or parameters that do not fit.
-    """
-
-    def __init__(
-        self, runners: Runners, started: StrategyStarted, instruments: Sequence[InstrumentDefined]
-    ) -> None:
-        self._runners = runners
-        self.since = 0
-        self.started = started
-        self.instruments = list(instruments)
-        self.strategy_id = started.strategy_id
-        self.kind = started.kind
-        self.instrument_ids = list(started.instrument_ids)
-        self.parameters: dict[str, Scalar] = dict(started.parameters)
-        self.quantities = dict.fromkeys(self.instrument_ids, 0)
-        self.orders: dict[int, Order] = {}
-        kind = runners.kind(started.kind)
-        self.strategy = kind(self, instruments, check_parameters(kind, started.parameters))
-        self.times = kind.on_timer is not Strategy.on_timer
-        self.follows = kind.on_order is not Strategy.on_order
-        strategy, ids = self.strategy, self.instrument_ids
-        self.trade_hooks = {i: strategy.trade_hook(i) for i in ids}
-        self.quote_hooks = {i: strategy.quote_hook(i) for i in ids}
-        self.bar_hooks = {i: strategy.bar_hook(i) for i in ids}
-
-    def submit(  # noqa: PLR0913
-        self,
-        instrument_id: int,
-        side: Side,
-        quantity: int,
-        *,
-        order_type: OrderType = OrderType.MARKET,
-        price: int | None = None,
-        time_in_force: TimeInForce = TimeInForce.GTC,
-        post_only: bool = False,
-        reduce_only: bool = False,
-        tag: str = "",
-    ) -> None:
-        """See `Context.submit`.
-
-        Raises:
-            StrategyError: not one of its instruments, a value the journal cannot hold, too many orders,
-                or not the time for it.
-        """
-        if instrument_id not in self.quantities:
-            raise StrategyError(f"{self.strategy_id} was not started on instrument {instrument_id}")
-        _check_values(quantity, price, tag)
-        self._emit(
-            partial(
-                OrderRequested,
-                instrument_id=instrument_id,
-                side=side if type(side) is Side else Side(side),
-                order_type=order_type if type(order_type) is OrderType else OrderType(order_type),
-                quantity=quantity,
-                price=price,
-                time_in_force=time_in_force
-                if type(time_in_force) is TimeInForce
-                else TimeInForce(time_in_force),
-                post_only=bool(post_only),
-                reduce_only=bool(reduce_only),
-                source=f"strategy:{self.strategy_id}",
-                strategy_id=self.strategy_id,
-                tag=tag,
-            )
-        )
-
-    def cancel(self, order_id: int) -> None:
-        """See `Context.cancel`.
-
-        Raises:
-            StrategyError: the order is not one of its own that works.
-        """
-        if order_id not in self.orders:
-            raise StrategyError(f"{self.strategy_id} has no working order {order_id}")
-        self._emit(cancel_draft(order_id, self.strategy_id))
-
-    def quantity(self, instrument_id: int) -> int:
-        """See `Context.quantity`."""
-        return self.quantities[instrument_id]
-
-    def working(self, instrument_id: int) -> list[Order]:
-        """See `Context.working`."""
-        if not self.orders:
-            return []
-        return [order for order in self.orders.values() if order.request.instrument_id == instrument_id]
-
-    def book(self, instrument_id: int) -> Book:
-        """See `Context.book`."""
-        return self._runners.books[instrument_id]
-
-    def _emit(self, draft: Draft) -> None:
-        if self._runners.deaf:
-            raise StrategyError("orders cannot be given in on_start and on_denied")
-        if len(self._runners.pending) >= MAX_ORDERS_PER_INPUT:
-            raise StrategyError(f"more than {MAX_ORDERS_PER_INPUT} orders in answer to one event")
-        self._runners.pending.append(draft)
-
-    def dump(self) -> RunnerDump:
-        """Return what `Runners.load` makes this runner of.
-
-        Raises:
-            StrategyError: its strategy cannot be dumped.
-        """
-        try:
-            plain = msgspec.msgpack.encode(self.strategy.dump())
-        except Exception as error:  # A user's class may raise anything; the core must go on.
-            raise StrategyError(f"{self.strategy_id} cannot be dumped: {_reason(error)}") from error
-        if plain == _NO_DUMP:
-            raise StrategyError(f"{self.strategy_id} cannot be dumped: {self.kind} gives no dump")
-        return RunnerDump(
-            self.started,
-            self.since,
-            self.instruments,
-            {instrument_id: str(quantity) for instrument_id, quantity in self.quantities.items()},
-            list(self.orders),
-            msgspec.Raw(plain),
-        )
-
-    def state(self) -> dict[str, Any]:
-        """Return everything as plain values."""
-        return {
-            "kind": self.kind,
-            "parameters": dict(self.parameters),
-            "quantities": dict(self.quantities),
-            "orders": list(self.orders),
-            "strategy": self.strategy.state(),
-        }
+    def equity(self) -> Mapping[str, int]: ...  # noqa: D102
+    def free_cash(self, currency: str) -> int: ...  # noqa: D102
 
 
 class Runners(Mapping[str, Runner]):
@@ -198,15 +50,20 @@ class Runners(Mapping[str, Runner]):
         pending: what the strategies and the core want recorded next, oldest first.
         deaf: no orders are taken, because a decision and not an input is being told.
         broken: reasons by id of strategies that raised and are not stopped yet.
+        share_ppm: part of the equity by strategy; one that is not in it has all.
+        history: what strategies warm up from, and the bars they hear of.
     """
 
-    def __init__(self, kinds: Mapping[str, type[Strategy]], books: dict[int, Book]) -> None:
+    def __init__(self, kinds: Mapping[str, type[Strategy]], books: dict[int, Book], money: Money) -> None:
         self.kinds = kinds
         self._runners: dict[str, Runner] = {}
+        self._money = money
         self.books = books
         self.pending: deque[Draft] = deque()
         self.deaf = False
         self.broken: dict[str, str] = {}
+        self.share_ppm: dict[str, int] = {}
+        self.history = History(books, self._tell_bar)
 
     def __getitem__(self, strategy_id: str) -> Runner:
         return self._runners[strategy_id]
@@ -216,6 +73,14 @@ class Runners(Mapping[str, Runner]):
 
     def __len__(self) -> int:
         return len(self._runners)
+
+    def equity(self) -> Mapping[str, int]:
+        """Return the account's equity by currency."""
+        return self._money.equity()
+
+    def free_cash(self, currency: str) -> int:
+        """Return the cash that working orders do not need."""
+        return self._money.free_cash(currency)
 
     def kind(self, name: str) -> type[Strategy]:
         """Return the strategy class of a kind.
@@ -241,7 +106,7 @@ class Runners(Mapping[str, Runner]):
         except StrategyError:
             raise
         except Exception as error:  # A user's class may raise anything; the core must go on.
-            raise StrategyError(f"{started.kind} cannot be made: {_reason(error)}") from error
+            raise StrategyError(f"{started.kind} cannot be made: {reason_of(error)}") from error
 
     def start(self, seq: int, started: StrategyStarted) -> None:
         """Run a strategy; one that cannot be made counts as broken."""
@@ -254,8 +119,51 @@ class Runners(Mapping[str, Runner]):
             return
         runner.since = seq
         self._runners[strategy_id] = runner
+        self._begin(runner)
+
+    def change(self, event: StrategyParametersChanged) -> None:
+        """Make a running strategy anew with other parameters; its holdings and orders stay."""
+        runner = self._runners.get(event.strategy_id)
+        if runner is None:
+            return
+        started = msgspec.structs.replace(runner.started, parameters=event.parameters)
+        try:
+            runner.make(started)
+        except Exception as error:  # noqa: BLE001  # A strategy may raise anything; the core must go on.
+            self.fail(event.strategy_id, error)
+            return
+        self._begin(runner)
+
+    def _begin(self, runner: Runner) -> None:
+        """Connect a strategy that was just made, and tell it of the past."""
         self._hook()
-        self.call(strategy_id, runner.strategy.on_start)
+        self.call(runner.strategy_id, runner.strategy.on_start)
+        if runner.strategy_id in self._runners:
+            self.call(runner.strategy_id, runner.warm_up, self._past(runner))
+
+    def _past(self, runner: Runner) -> list[Any]:
+        """Return the bars that a strategy hears of, or the ticks where it hears of none, oldest first."""
+        history = self.history
+        rows: list[Sequence[Any]] = [
+            history.series(i, runner.specs[i]).bars if i in runner.specs else history.ticks(i)
+            for i in runner.instrument_ids
+        ]
+        return list(merge(*rows, key=attrgetter("received_ns")))
+
+    def configure(self, settings: Mapping[str, Scalar]) -> None:
+        """Take the settings that a daemon starts with."""
+        self.history.configure(settings)
+        self._hook()
+
+    def define(self, instrument_id: int) -> None:
+        """Take an instrument that is new."""
+        self.history.define(instrument_id)
+        self._hook_book(instrument_id, self.books[instrument_id])
+
+    def forget(self, instrument_id: int) -> None:
+        """Forget the market of an instrument that nobody uses."""
+        self.history.forget(instrument_id)
+        self._hook_book(instrument_id, self.books[instrument_id])
 
     def dump(self) -> list[RunnerDump]:
         """Return all runners as plain values, in the order of their starts.
@@ -265,15 +173,12 @@ class Runners(Mapping[str, Runner]):
         """
         return [runner.dump() for runner in self._runners.values()]
 
-    def load(self, dumps: Sequence[RunnerDump], orders: Mapping[int, Order]) -> None:
+    def load(self, dumps: Sequence[RunnerDump], history: HistoryDump, orders: Mapping[int, Order]) -> None:
         """Run the strategies of a dump, as if they had never stopped."""
+        self.history.load(history)
         self.deaf = True
         for dump in dumps:
-            runner = Runner(self, dump.started, dump.instruments)
-            runner.since = dump.since
-            runner.quantities = {i: int(quantity) for i, quantity in dump.quantities.items()}
-            runner.orders = {order_id: orders[order_id] for order_id in dump.orders}
-            runner.strategy.load(msgspec.msgpack.decode(dump.strategy))
+            runner = Runner.load(self, dump, orders)
             self._runners[runner.strategy_id] = runner
         self.deaf = False
         self._hook()
@@ -281,7 +186,12 @@ class Runners(Mapping[str, Runner]):
     def remove(self, strategy_id: str) -> None:
         """Take a strategy off everything; its orders stay what they are."""
         self.broken.pop(strategy_id, None)
-        if self._runners.pop(strategy_id, None) is not None:
+        self._take_off(strategy_id)
+
+    def _take_off(self, strategy_id: str) -> None:
+        runner = self._runners.pop(strategy_id, None)
+        if runner is not None:
+            runner.ended = True
             self._hook()
 
     def call(self, strategy_id: str, callback: Callable[..., None], *arguments: object) -> None:
@@ -293,17 +203,22 @@ class Runners(Mapping[str, Runner]):
 
     def fail(self, strategy_id: str, error: Exception) -> None:
         """Take a strategy that raised off everything and ask for its stop."""
-        reason = _reason(error)
+        reason = reason_of(error)
         kept = [draft for draft in self.pending if draft.keywords.get("strategy_id") != strategy_id]
         self.pending.clear()
         self.pending.extend(kept)
-        self._runners.pop(strategy_id, None)
-        self._hook()
+        self._take_off(strategy_id)
         self.broken[strategy_id] = reason
-        self.pending.append(partial(StrategyStopped, strategy_id=strategy_id, reason=reason))
+        self.pending.extend(stop_drafts(strategy_id, reason))
+
+    def _tell_bar(self, listener: Listener, bar: Bar) -> None:
+        # One that raised at an earlier bar of the same tick is off, though its series still tells.
+        if listener.strategy_id in self._runners:
+            self.call(listener.strategy_id, listener.on_bar, bar)
 
     def tick(self, event: ClockTicked) -> None:
-        """Call the timers."""
+        """End the bars that are over, then call the timers."""
+        self.history.on_clock(event.ts_ns)
         for strategy_id, runner in list(self._runners.items()):
             if runner.times:
                 self.call(strategy_id, runner.strategy.on_timer, event)
@@ -318,8 +233,7 @@ class Runners(Mapping[str, Runner]):
         else:
             runner.orders.pop(order.order_id, None)
         if type(event) is OrderFilled:
-            runner.quantities[event.instrument_id] += event.side * event.quantity
-            self.call(runner.strategy_id, runner.strategy.on_fill, event, order)
+            self.call(runner.strategy_id, runner.filled, event, order)
         elif runner.follows:
             self.call(runner.strategy_id, runner.strategy.on_order, order)
 
@@ -344,33 +258,36 @@ class Runners(Mapping[str, Runner]):
 
     def uses(self, instrument_id: int) -> bool:
         """Return whether a strategy runs on this instrument."""
-        return any(instrument_id in runner.quantities for runner in self._runners.values())
+        return any(instrument_id in runner.holdings for runner in self._runners.values())
 
     def _hook(self) -> None:
+        self.history.silence()
+        for strategy_id, runner in self._runners.items():
+            for instrument_id, spec in runner.specs.items():
+                series = self.history.series(instrument_id, spec)
+                series.listeners += (Listener(runner.strategy.on_bar, strategy_id),)
+        self.history.release()
+        for instrument_id, book in self.books.items():
+            self._hook_book(instrument_id, book)
+
+    def _hook_book(self, i: int, book: Book) -> None:
         runners = self._runners.items()
-        for i, book in self.books.items():
-            book.trade_hooks = tuple((t, k) for k, r in runners if (t := r.trade_hooks.get(i)))
-            book.quote_hooks = tuple((q, k) for k, r in runners if (q := r.quote_hooks.get(i)))
-            book.bar_hooks = tuple((b, k) for k, r in runners if (b := r.bar_hooks.get(i)))
+        # The past comes first: a bar is told before the tick that is not in it.
+        kept_trades = ((hook, "") for hook in self.history.trade_hooks(i))
+        kept_quotes = ((hook, "") for hook in self.history.quote_hooks(i))
+        book.trade_hooks = (*kept_trades, *((t, k) for k, r in runners if (t := r.trade_hooks.get(i))))
+        book.quote_hooks = (*kept_quotes, *((q, k) for k, r in runners if (q := r.quote_hooks.get(i))))
+        book.bar_hooks = tuple((b, k) for k, r in runners if (b := r.bar_hooks.get(i)))
 
 
-def cancel_draft(order_id: int, strategy_id: str) -> Draft:
-    """Return the request that takes out an order of a strategy."""
-    return partial(
-        CancelRequested, order_id=order_id, source=f"strategy:{strategy_id}", strategy_id=strategy_id
-    )
-
-
-def _check_values(quantity: int, price: int | None, tag: str) -> None:
-    if type(quantity) is not int or abs(quantity) > MAX_INTEGER:
-        raise StrategyError(f"a quantity must be a 64-bit integer, not {quantity!r:.50}")
-    if price is not None and (type(price) is not int or abs(price) > MAX_INTEGER):
-        raise StrategyError(f"a price must be a 64-bit integer, not {price!r:.50}")
-    if not isinstance(tag, str) or len(tag) > MAX_TAG:
-        raise StrategyError(f"a tag is a text of at most {MAX_TAG} characters")
-    tag.encode()
-
-
-def _reason(error: Exception) -> str:
-    text = error.message if isinstance(error, StrategyError) else f"{type(error).__name__}: {error}"
-    return text[:500].encode("utf-8", "replace").decode("utf-8")
+def stop_drafts(strategy_id: str, reason: str) -> list[Draft]:
+    """Return what is recorded of a strategy that raised: its stop, and that somebody must hear of it."""
+    return [
+        partial(StrategyStopped, strategy_id=strategy_id, reason=reason),
+        partial(
+            NotificationQueued,
+            severity=Severity.ERROR,
+            subject=f"strategy {strategy_id} raised an error and was stopped",
+            body=reason,
+        ),
+    ]

@@ -2,17 +2,21 @@
 
 A strategy must be a pure function of its callbacks: no clock, no randomness, no iteration over
 sets, no input or output. Then the same journal always gives the same orders, and after a restart
-its state is rebuilt by calling it again with what was recorded.
+its state is rebuilt by calling it again with what was recorded. How to write one stands in
+`daemon/trading/strategies/README.md`.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from daemon.trading import memory
+from daemon.trading.bars import BarSpec
 from daemon.trading.books import Book
-from daemon.trading.money import money
+from daemon.trading.money import MONEY_ONE, money
 from daemon.trading.orders import Order
 from schemas.decimals import DecimalError
 from schemas.errors import TapedError
@@ -38,8 +42,17 @@ class StrategyError(TapedError):
 class Parameter:
     """One parameter of a strategy kind.
 
-    `type` is bool, int or str; `str` with `decimal=True` is a decimal text above zero, for
-    quantities. A default of None means that the parameter must be given.
+    Attributes:
+        name: as it is given.
+        type: bool, int or str.
+        doc: what it is for.
+        default: None means that it must be given.
+        minimum: of an integer or decimal.
+        maximum: of an integer or decimal.
+        choices: all that a text may be.
+        decimal: a decimal text, for quantities and percentages; above zero unless `minimum` is 0.
+        form: what else a text must be, in words.
+        check: raises a `TapedError` for a text that is not of that form.
     """
 
     name: str
@@ -50,10 +63,22 @@ class Parameter:
     maximum: int | None = None
     choices: tuple[str, ...] = ()
     decimal: bool = False
+    form: str = ""
+    check: Callable[[str], None] | None = None
 
 
 class Context(Protocol):
-    """What a strategy may ask and do. Orders can be given in callbacks that answer an input."""
+    """What a strategy may ask and do. Orders can be given in callbacks that answer an input.
+
+    Prices and quantities are the instrument's scaled integers, money is at 18 decimals
+    (`daemon.trading.money`). While the strategy warms up, what it orders is dropped.
+    """
+
+    strategy_id: str
+    profits: deque[int]
+    """Money of its last 100 round trips that are over, oldest first, fees in the quote currency included."""
+    warming: bool
+    """It is told of the past."""
 
     def submit(  # noqa: PLR0913
         self,
@@ -63,18 +88,42 @@ class Context(Protocol):
         *,
         order_type: OrderType = OrderType.MARKET,
         price: int | None = None,
+        stop_price: int | None = None,
+        trail_amount: int | None = None,
+        trail_ppm: int | None = None,
         time_in_force: TimeInForce = TimeInForce.GTC,
+        expire_ns: int | None = None,
         post_only: bool = False,
         reduce_only: bool = False,
         tag: str = "",
     ) -> None:
         """Ask for an order; it passes the risk rules right after this callback."""
 
+    def hold(self, instrument_id: int, target: int, *, tag: str = "") -> None:
+        """Bring its holding to that signed quantity by market orders, one at a time.
+
+        While one is under way the target is only noted; what is missing after its last fill is ordered
+        then. An order that was refused or canceled is not repeated before the next `hold`.
+        """
+
     def cancel(self, order_id: int) -> None:
-        """Ask for an order to be taken out."""
+        """Ask for one of its orders to be taken out."""
+
+    def replace(
+        self,
+        order_id: int,
+        *,
+        quantity: int | None = None,
+        price: int | None = None,
+        stop_price: int | None = None,
+    ) -> None:
+        """Ask for other terms of one of its orders; None leaves a term as it is."""
 
     def quantity(self, instrument_id: int) -> int:
         """Return what this strategy holds by its own fills, signed."""
+
+    def target(self, instrument_id: int) -> int:
+        """Return what `hold` was asked for last; 0 before that."""
 
     def working(self, instrument_id: int) -> list[Order]:
         """Return this strategy's orders that are not over, oldest first."""
@@ -82,14 +131,31 @@ class Context(Protocol):
     def book(self, instrument_id: int) -> Book:
         """Return what was last seen of the instrument's market; not to be changed."""
 
+    def equity(self, currency: str) -> int:
+        """Return the money it may size its orders with: its share of the account's equity."""
+
+    def free_cash(self, currency: str) -> int:
+        """Return the account's cash that no working order needs."""
+
 
 class Strategy:
     """Base of all strategies; override the callbacks you need.
 
     In `on_start` and `on_denied` no orders can be given. An exception in a callback stops the
-    strategy, with the exception as the reason. Trades and quotes that the vendor doubts
-    (`SUSPICIOUS` in their conditions) are recorded and not told: a strategy sees the market that
-    orders are valued and filled at.
+    strategy, with the exception as the reason, and takes its orders out. Trades and quotes that the
+    vendor doubts (`SUSPICIOUS` in their conditions) are recorded and not told: a strategy sees the
+    market that orders are valued and filled at.
+
+    When it starts, it warms up: right after `on_start` it is told of the bars that are kept
+    (`on_bar`), or of the last trades and quotes where it hears of no bars.
+
+    Attributes:
+        kind: name of the class in configuration and journal.
+        parameters: what it can be told.
+        remembers: names of the attributes that later callbacks depend on, for snapshots: made of plain
+            values, lists, dicts, dataclasses and indicators, and all there once `__init__` is done. None
+            says that it cannot be part of a snapshot: while it runs none is taken, and a start replays
+            from the last one.
 
     Args:
         context: its way to the core.
@@ -99,6 +165,7 @@ class Strategy:
 
     kind: ClassVar[str]
     parameters: ClassVar[tuple[Parameter, ...]] = ()
+    remembers: ClassVar[tuple[str, ...] | None] = None
 
     def __init__(
         self, context: Context, instruments: Sequence[InstrumentDefined], parameters: Mapping[str, Scalar]
@@ -106,6 +173,21 @@ class Strategy:
         self.context = context
         self.instruments = {instrument.instrument_id: instrument for instrument in instruments}
         self.values = dict(parameters)
+
+    @classmethod
+    def check(cls, values: Mapping[str, Any]) -> None:
+        """Refuse parameters that do not fit each other; each by itself is checked already.
+
+        Raises:
+            StrategyError: what does not fit, and what would.
+        """
+
+    def bar_spec(self, instrument_id: int) -> BarSpec | None:  # noqa: ARG002
+        """Return the bars that the core is to make of this instrument for `on_bar`; None for none.
+
+        Without any, `on_bar` hears of bars that come from outside.
+        """
+        return None
 
     def on_start(self) -> None:
         """The strategy runs from here on."""
@@ -117,7 +199,7 @@ class Strategy:
         """One of its instruments has new best prices."""
 
     def on_bar(self, bar: Bar) -> None:
-        """A bar of one of its instruments came from outside."""
+        """A bar of one of its instruments is complete."""
 
     def on_timer(self, tick: ClockTicked) -> None:
         """A second passed."""
@@ -133,23 +215,24 @@ class Strategy:
 
     def state(self) -> dict[str, Any]:
         """Return everything it has learned, as exact plain values."""
-        return {}
+        return dict(zip(names, memory.dump(self, names), strict=True)) if (names := self.remembers) else {}
 
     def dump(self) -> Any:
         """Return all that later callbacks depend on, for `load` in another process.
 
         Made of None, booleans, integers of 64 bits, floats, texts, bytes, lists and dicts with texts
-        as keys. None says that this strategy cannot be dumped: while it runs no snapshot is taken,
-        and a start replays from the last one. One without a state returns `{}`.
+        as keys. None says that there is no dump.
         """
-        return None
+        return None if self.remembers is None else memory.dump(self, self.remembers)
 
     def load(self, plain: Any) -> None:
         """Take what `dump` returned; called instead of `on_start`, on a strategy made the same way.
 
         Every later callback must do what it would have done in the strategy that was dumped.
         """
-        raise NotImplementedError(f"{self.kind} gives a dump and takes none")
+        if self.remembers is None:
+            raise NotImplementedError(f"{self.kind} gives a dump and takes none")
+        memory.load(self, self.remembers, plain)
 
     def trade_hook(self, instrument_id: int) -> Callable[[Trade], None] | None:  # noqa: ARG002
         """Return what is called with each trade of this instrument; None when nothing is."""
@@ -174,7 +257,9 @@ def check_parameters(kind: type[Strategy], given: Mapping[str, Scalar]) -> dict[
     for name in given:
         if name not in known:
             raise StrategyError(f"{kind.kind} has no parameter {name!r}", hint=f"it has {', '.join(known)}")
-    return {name: _checked(kind, parameter, given.get(name)) for name, parameter in known.items()}
+    values = {name: _checked(kind, parameter, given.get(name)) for name, parameter in known.items()}
+    kind.check(values)
+    return values
 
 
 def _checked(kind: type[Strategy], parameter: Parameter, given: Scalar) -> Scalar:
@@ -183,7 +268,7 @@ def _checked(kind: type[Strategy], parameter: Parameter, given: Scalar) -> Scala
     if value is None:
         raise StrategyError(f"{where} must be given: {parameter.doc}")
     if parameter.decimal:
-        return _decimal(where, value)
+        return _decimal(where, parameter, value)
     if type(value) is not parameter.type:
         raise StrategyError(f"{where} is {value!r}, expected {parameter.type.__name__}")
     if parameter.choices and value not in parameter.choices:
@@ -192,16 +277,24 @@ def _checked(kind: type[Strategy], parameter: Parameter, given: Scalar) -> Scala
         low, high = parameter.minimum, parameter.maximum
         if (low is not None and value < low) or (high is not None and value > high):
             raise StrategyError(f"{where} is {value}, expected {low} to {high}")
+    elif parameter.check is not None:
+        try:
+            parameter.check(str(value))
+        except TapedError as error:
+            raise StrategyError(f"{where}: {error.message}", hint=error.hint) from error
     return value
 
 
-def _decimal(where: str, value: Scalar) -> str:
+def _decimal(where: str, parameter: Parameter, value: Scalar) -> str:
     # The shortest text of a float is the number somebody wrote into a file; no digit is invented.
     text = value if isinstance(value, str) else repr(value)
     try:
         number = money(text)
     except DecimalError as error:
         raise StrategyError(f"{where}: {error.message}", hint=error.hint) from error
-    if number <= 0:
+    low, high = parameter.minimum, parameter.maximum
+    if number < 0 or (number == 0 and low != 0):
         raise StrategyError(f"{where} is {text}, expected a number above zero")
+    if (low is not None and number < low * MONEY_ONE) or (high is not None and number > high * MONEY_ONE):
+        raise StrategyError(f"{where} is {text}, expected {low or 0} to {high}")
     return text

@@ -272,5 +272,5 @@ def test_a_strategy_that_raised_and_a_request_without_verdict_are_settled_after_
     loaded = again(core)
     assert hidden(loaded) == hidden(core)
     decided, _ = loaded.run([make.tick()])
-    assert len(decided) == 3
+    assert len(decided) == 4
     assert decided == core.run([make.tick()])[0]
