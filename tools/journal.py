@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     total = sum(name.path.stat().st_size for name in list_journal(directory))
     started = time.perf_counter()
     with progress("Verifying", total=total, unit="bytes", show=not arguments.json) as advance:
-        found = verify(directory, advance)
+        found = verify(directory, advance, processes=_processes(directory))
     if arguments.independent:
         found.problems += [f"independent reader: {problem}" for problem in independent.compare(directory)]
     projected = projected_seq(arguments.data)
@@ -137,6 +138,12 @@ def _verify(arguments: argparse.Namespace) -> int:
     else:
         _print_verification(found, seconds)
     return 0 if found.passed else 1
+
+
+def _processes(directory: Path) -> int:
+    """Return how many cores to check with: all of them, or half beside a daemon that needs them."""
+    cores = len(os.sched_getaffinity(0))
+    return cores if holder(directory) is None else max(1, cores // 2)
 
 
 def _verification(found: Verification, seconds: float) -> dict[str, Any]:
