@@ -21,6 +21,7 @@ from daemon.journal.errors import JournalPoisonedError
 from daemon.journal.reader import Batch
 from daemon.journal.writer import JournalWriter
 from daemon.trading.core import Core
+from daemon.trading.gate import hold_back
 from daemon.venue.protocol import Venue
 from schemas.codec import CODEC
 from schemas.errors import TapedError
@@ -210,14 +211,20 @@ class Engine:
         durable_seq = self.durable_seq = batch.last_seq
         self._commands.resolve(durable_seq)
         self._publishers.resolve(durable_seq)
-        reports: list[Event] = []
+        durable: list[tuple[int, Event]] = []
         while self._effects and self._effects[0][0] <= durable_seq:
-            _, effects = self._effects.popleft()
-            reports += self._venue.send(effects, self.core, time.time_ns())
+            durable += self._effects.popleft()[1]
+        reports = self._send(durable) if durable else []
         for subscriber in self._subscribers:
             subscriber(batch)
         if reports and self.failed is None and not self.stopping:
             self._submit(reports, urgent=True)
+
+    def _send(self, effects: list[tuple[int, Event]]) -> list[Event]:
+        now_ns = time.time_ns()
+        leaving, reports = hold_back(effects, self.core, now_ns)
+        reports += self._venue.send(leaving, self.core, now_ns)
+        return reports
 
     def _fail(self, reason: str) -> None:
         self.failed = reason

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from daemon.settings import VenueSettings
 from daemon.trading.core import TAKER_FEE_SETTING, Core
+from daemon.trading.gate import hold_back
 from daemon.venue.paper import PaperVenue
 from schemas.codec import CODEC, AnyEvent
 from schemas.errors import TapedError
@@ -243,7 +244,8 @@ class _Run:
             effects = self.core.take_effects()
             if not effects:
                 return
-            self._report(self.venue.send(effects, self.core, now_ns))
+            leaving, reports = hold_back(effects, self.core, now_ns)
+            self._report(reports + self.venue.send(leaving, self.core, now_ns))
         raise BacktestError(f"{self.strategy} answered its own fills {MAX_ROUNDS} times at one event")
 
     def _report(self, reports: list[Event]) -> None:

@@ -7,12 +7,13 @@ Answers are drafts put into the core's queue; they move no state themselves.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
 from msgspec import structs
 
+from daemon.trading import follow_up
 from daemon.trading.books import Book
 from daemon.trading.commands import (
     CommandError,
@@ -24,6 +25,7 @@ from daemon.trading.commands import (
     StopStrategy,
     parse,
 )
+from daemon.trading.gate import KILL, LINK, is_halted
 from daemon.trading.order_table import OrderTable
 from daemon.trading.orders import Order, OrderStatus
 from daemon.trading.portfolio import Account, Position
@@ -39,7 +41,15 @@ from schemas.events import (
     InstrumentStateChanged,
     NotificationQueued,
     OperatorCommand,
+    OrderAccepted,
+    OrderCanceled,
     OrderDenied,
+    OrderExpired,
+    OrderFilled,
+    OrderHeld,
+    OrderRejected,
+    OrderReleased,
+    OrderReplaced,
     OrderRequested,
     OrderSubmitted,
     ReconciliationFound,
@@ -54,10 +64,21 @@ from schemas.events import (
 )
 
 JOURNAL_ID_IN_ORDER_ID = 8
-KILL = "core:kill"
-"""Source of what the kill switch asks for."""
 REFUSED = "a request changed nothing"
 """Subject of the notification that follows a command or request which could not be carried out."""
+
+_FOLLOWED = (
+    OrderHeld,
+    OrderDenied,
+    OrderAccepted,
+    OrderRejected,
+    OrderFilled,
+    OrderReplaced,
+    OrderCanceled,
+    OrderExpired,
+)
+"""News of an order that others may depend on. A refused cancel or replace is none: what was asked for
+and refused is asked for again only when something else has happened."""
 
 
 class View(Protocol):
@@ -69,6 +90,7 @@ class View(Protocol):
     orders: OrderTable
     trading_state: TradingState
     instrument_states: dict[int, TradingState]
+    flattening: set[int] | None
     taker_fee_ppm: int
     strategies: Runners
 
@@ -93,6 +115,10 @@ class Answers:
         self._answers: dict[type, Callable[[int, Any], None]] = {
             OrderRequested: self._order,
             OrderSubmitted: self._submitted,
+            OrderReleased: self._released,
+            **dict.fromkeys(_FOLLOWED, self._follow),
+            TradingStateChanged: self._state_changed,
+            InstrumentStateChanged: self._state_changed,
             CancelRequested: self._cancel,
             ReplaceRequested: self._replace,
             StrategyStopped: self._stopped,
@@ -127,38 +153,88 @@ class Answers:
                 instrument.instrument_id, TradingState.HALTED, reason=reason, source="core"
             )
 
-    def settle(self, undecided: Mapping[int, Order], broken: Mapping[str, str]) -> None:
-        """Queue the ends of what the journal's last frame left open."""
-        reason = "the daemon ended before it was decided"
-        for order_id in undecided:
+    def settle(self) -> None:
+        """Queue what the journal's last frame left open: nothing of it has ever left the process."""
+        view = self._view
+        for order_id, order in view.orders.undecided.items():
+            if order.status is OrderStatus.RELEASED:
+                self._pending.append(self._submission(order_id))
+                continue
+            reason = "the daemon ended before it was decided"
             self._pending.append(partial(OrderDenied, order_id=order_id, rule="INTERRUPTED", reason=reason))
-        for strategy_id, why in broken.items():
+        for strategy_id, why in view.strategies.broken.items():
             self._pending.extend(stop_drafts(strategy_id, why))
+        self._follow_all()
 
-    def _order(self, seq: int, event: OrderRequested) -> None:  # noqa: ARG002
+    def _order(self, seq: int, event: OrderRequested) -> None:
         # The verdict comes before whatever else is queued, so it stands right behind its request.
-        refused = refusal(self._view.orders[seq], self._view)
+        # What the kill switch asks for passes: no rule may keep a position that is to be closed.
+        refused = None if event.source == KILL else refusal(self._view.orders[seq], self._view)
         if refused is not None:
             rule, reason = refused
             self._pending.appendleft(partial(OrderDenied, order_id=seq, rule=rule, reason=reason))
-            return
-        client_order_id = f"{self._view.journal_id[:JOURNAL_ID_IN_ORDER_ID]}-{seq}"
-        self._pending.appendleft(
-            partial(OrderSubmitted, order_id=seq, client_order_id=client_order_id, venue=self._view.venue)
-        )
+        elif event.parent_id is not None:
+            self._pending.appendleft(partial(OrderHeld, order_id=seq))
+        else:
+            self._pending.appendleft(self._submission(seq))
+
+    def _released(self, seq: int, event: OrderReleased) -> None:  # noqa: ARG002
+        self._pending.appendleft(self._submission(event.order_id))
+
+    def _submission(self, order_id: int) -> Draft:
+        view = self._view
+        client_order_id = f"{view.journal_id[:JOURNAL_ID_IN_ORDER_ID]}-{order_id}"
+        return partial(OrderSubmitted, order_id=order_id, client_order_id=client_order_id, venue=view.venue)
 
     def _submitted(self, seq: int, event: OrderSubmitted) -> None:
         self.effects.append((seq, event))
+
+    def _follow(self, seq: int, event: Any) -> None:  # noqa: ARG002
+        """Queue what the news of an order means for others."""
+        view = self._view
+        if not view.orders.links and view.flattening is None:
+            return
+        order = view.orders.get(event.order_id)
+        if order is None:
+            return
+        for other in view.orders.links.concerned(order):
+            self._pending.append(partial(_ask, follow_up.linked, other.order_id, view))
+        instrument_id = order.request.instrument_id
+        if type(event) is OrderFilled and is_halted(view, instrument_id):
+            self._tell_of_held(order)
+        if view.flattening is not None:
+            if order.request.source == KILL and order.status.is_terminal and instrument_id in view.flattening:
+                symbol = view.books[instrument_id].instrument.symbol
+                self._notify(Severity.ERROR, f"{symbol} could not be closed by the kill switch", order.reason)
+            self._pending.append(partial(_ask, follow_up.flatten, instrument_id, view))
+
+    def _follow_all(self) -> None:
+        view = self._view
+        for order in view.orders.links.all():
+            self._pending.append(partial(_ask, follow_up.linked, order.order_id, view))
+        for instrument_id in view.positions if view.flattening is not None else ():
+            self._pending.append(partial(_ask, follow_up.flatten, instrument_id, view))
+
+    def _state_changed(self, seq: int, event: TradingStateChanged | InstrumentStateChanged) -> None:  # noqa: ARG002
+        if self._view.orders.links and event.state is not TradingState.HALTED:
+            self._follow_all()
+
+    def _tell_of_held(self, parent: Order) -> None:
+        orders = self._view.orders
+        held = [str(i) for i in orders.links.children.get(parent.order_id, ()) if i in orders.held]
+        if held:
+            self._notify(
+                Severity.WARNING,
+                f"order {parent.order_id} was filled and its children may not leave while trading is halted",
+                f"held until trading is resumed: order {', '.join(held)}",
+            )
 
     def _cancel(self, seq: int, event: CancelRequested) -> None:
         order = self._view.orders.get(event.order_id)
         if order is None:
             self._refuse(f"cancel: order {event.order_id} is not known")
         elif order.status is OrderStatus.HELD:
-            reason = f"canceled by {event.source} before it could leave"
-            self._pending.appendleft(
-                partial(OrderDenied, order_id=event.order_id, rule="CANCELED", reason=reason)
-            )
+            self._pending.appendleft(partial(_ask, follow_up.linked, event.order_id, self._view))
         elif not order.takes(event):
             self._refuse(f"cancel: order {event.order_id} is {order.status.name}")
         else:
@@ -171,7 +247,8 @@ class Answers:
         elif order.replacing is not event:
             self._refuse(f"replace: order {event.order_id} is {order.status.name}")
         else:
-            refused = refusal(order.with_terms(event), self._view)
+            # What links ask for changes no terms but the quantity, to what is left for this order.
+            refused = None if event.source == LINK else refusal(order.with_terms(event), self._view)
             if refused is None:
                 self.effects.append((seq, event))
                 return
@@ -183,7 +260,7 @@ class Answers:
     def _stopped(self, seq: int, event: StrategyStopped) -> None:  # noqa: ARG002
         table = self._view.orders
         for order in (*table.held.values(), *table.working.values()):
-            if order.request.strategy_id == event.strategy_id:
+            if order.request.strategy_id == event.strategy_id and not order.canceling:
                 self._pending.append(cancel_draft(order.order_id, event.strategy_id))
 
     def _reconciliation(self, seq: int, event: ReconciliationFound) -> None:  # noqa: ARG002
@@ -223,9 +300,16 @@ class Answers:
             self._refuse(str(error))
 
     def _kill(self, command: Kill, who: str) -> None:
+        view = self._view
         self._set_state(TradingState.HALTED, reason=command.reason, source=f"operator:{who}")
-        for order_id in (*self._view.orders.held, *self._view.orders.working):
+        for order_id in (*view.orders.held, *view.orders.working):
             self._pending.append(partial(CancelRequested, order_id=order_id, source=KILL))
+        if command.flatten:
+            # A strategy counts what it holds by its own fills, and would go on counting what is closed now.
+            for strategy_id in view.strategies:
+                reason = f"kill switch of {who}"
+                self._pending.append(partial(StrategyStopped, strategy_id=strategy_id, reason=reason))
+            self._follow_all()
 
     def _start(self, command: StartStrategy) -> None:
         strategies = self._view.strategies
@@ -294,3 +378,12 @@ class Answers:
 
     def _notify(self, severity: Severity, subject: str, body: str) -> None:
         self._pending.append(partial(NotificationQueued, severity=severity, subject=subject, body=body))
+
+
+def _ask(question: Callable[[int, View], Draft | None], key: int, view: View, *, ts_ns: int) -> Event | None:
+    """Make the event that is missing once it is this draft's turn; by then it may not be missing any more."""
+    draft = question(key, view)
+    if draft is None:
+        return None
+    event: Event = draft(ts_ns=ts_ns)
+    return event

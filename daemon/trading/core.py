@@ -17,7 +17,8 @@ import msgspec
 from daemon.trading.answers import Answers
 from daemon.trading.books import Book
 from daemon.trading.calendar import Calendars
-from daemon.trading.commands import CommandError, Deposit, parse
+from daemon.trading.commands import CommandError, Deposit, Kill, parse
+from daemon.trading.gate import KILL
 from daemon.trading.money import fee_money
 from daemon.trading.order_table import OrderTable
 from daemon.trading.orders import Order, OrderStateError
@@ -83,6 +84,12 @@ class Core:
         next_seq: number of the next event.
         venue: where orders are submitted to.
         kinds: strategy classes by kind.
+
+    Attributes:
+        instrument_states: of instruments that may not be traded as `trading_state` allows.
+        flattening: while the kill switch closes positions, the instruments whose closing order came to
+            nothing; else None.
+        unsettled: the journal's last frame may lack decisions; the next input is followed by them.
     """
 
     def __init__(
@@ -104,6 +111,8 @@ class Core:
         self.trading_state = TradingState.ACTIVE
         self.trading_source = ""
         self.instrument_states: dict[int, TradingState] = {}
+        self.flattening: set[int] | None = None
+        self.unsettled = False
         self.taker_fee_ppm = 0
         self.strategies = Runners(kinds, self.books, self)
         self._pending = self.strategies.pending
@@ -211,10 +220,9 @@ class Core:
         Args:
             inputs: iterator over a list or tuple, whose length hint is exact.
         """
-        undecided, broken = self.orders.undecided, self.strategies.broken
-        if (undecided or broken) and not self._pending:
-            # Only after a replay whose end lost decisions: nothing of them has ever left the process.
-            self._answers.settle(undecided, broken)
+        if self.unsettled:
+            self.unsettled = False
+            self._answers.settle()
         return self._consume(inputs, replaying=False)
 
     def take_effects(self) -> list[tuple[int, Event]]:
@@ -231,6 +239,7 @@ class Core:
         """
         if first_seq != self.next_seq:
             raise ValueError(f"replay from {first_seq}, expected {self.next_seq}")
+        self.unsettled = True
         self._consume(iter(events), replaying=True)
 
     def _consume(self, events: Iterator[Any], *, replaying: bool) -> list[Event]:  # noqa: C901, PLR0912
@@ -279,7 +288,9 @@ class Core:
                     pending.clear()
                 else:
                     self.next_seq = end - length_hint(events)
-                    return self._decide(event.ts_ns)
+                    decisions = self._decide(event.ts_ns)
+                    if decisions:
+                        return decisions
         self.next_seq = end
         return []
 
@@ -302,6 +313,8 @@ class Core:
         self.strategies.deaf = True
         while pending:
             event = pending.popleft()(ts_ns=now_ns)
+            if event is None:
+                continue
             seq = self.next_seq
             self.next_seq = seq + 1
             decisions.append(event)
@@ -356,12 +369,21 @@ class Core:
 
     def _decided(self, seq: int, event: OrderDenied | OrderSubmitted) -> None:  # noqa: ARG002
         order, _ = self.orders.apply(event.order_id, event)
+        if self.flattening is not None:
+            self._note_unflattened(order)
         self.strategies.decided(order)
 
     def _reported(self, seq: int, event: Any) -> None:  # noqa: ARG002
         order, counted = self.orders.apply(event.order_id, event)
         if counted:
+            if self.flattening is not None:
+                self._note_unflattened(order)
             self.strategies.told(event, order)
+
+    def _note_unflattened(self, order: Order) -> None:
+        assert self.flattening is not None
+        if order.request.source == KILL and order.status.is_terminal and not order.filled_quantity:
+            self.flattening.add(order.request.instrument_id)
 
     def _filled(self, seq: int, event: OrderFilled) -> None:  # noqa: ARG002
         fee_money(event.fee, event.fee_scale)  # Refused before anything has changed.
@@ -384,6 +406,8 @@ class Core:
     def _state_changed(self, seq: int, event: TradingStateChanged) -> None:  # noqa: ARG002
         self.trading_state = event.state
         self.trading_source = event.source
+        if event.state != TradingState.HALTED:
+            self.flattening = None
 
     def _instrument_state_changed(self, seq: int, event: InstrumentStateChanged) -> None:  # noqa: ARG002
         if event.state == TradingState.ACTIVE:
@@ -405,8 +429,12 @@ class Core:
             command = parse(event)
         except CommandError:
             return  # The answer says so.
-        if isinstance(command, Deposit):
+        if isinstance(command, Kill):
+            self.flattening = set() if command.flatten else None
+        elif isinstance(command, Deposit):
             self.account.deposit(command.currency, command.amount)
+        elif isinstance(command, Kill):
+            self.flattening = set() if command.flatten else None
 
     def _daemon_started(self, seq: int, event: DaemonStarted) -> None:  # noqa: ARG002
         fee = event.settings.get(TAKER_FEE_SETTING)
@@ -423,6 +451,7 @@ class Core:
             "trading_state": self.trading_state.name,
             "trading_source": self.trading_source,
             "instrument_states": {i: state.name for i, state in self.instrument_states.items()},
+            "flattening": None if self.flattening is None else sorted(self.flattening),
             "taker_fee_ppm": self.taker_fee_ppm,
             "instruments": msgspec.to_builtins(list(self.instruments.values())),
             "calendars": msgspec.to_builtins(list(self.calendars.defined.values())),

@@ -103,6 +103,7 @@ class _Head(msgspec.Struct, array_like=True):
     share_ppm: dict[str, int] = {}
     instrument_states: dict[int, TradingState] = {}
     held: list[_Order] = []
+    flattening: list[int] | None = None
 
 
 LIFTS: Mapping[str, Lift] = {}
@@ -175,6 +176,7 @@ def dump(core: Core) -> CoreDump:
                 fees=_texts(account.fees),
                 undecided=[_plain(order) for order in orders.undecided],
                 held=[_plain(order) for order in orders.held],
+                flattening=None if core.flattening is None else sorted(core.flattening),
                 working=[_plain(order) for order in orders.working],
                 closed_orders=len(orders.closed),
                 broken=core.strategies.broken,
@@ -225,6 +227,8 @@ def _load(core: Core, parts: Iterator[bytes | memoryview]) -> Core:
     for calendar in head.calendars:
         core.calendars.define(calendar)
     core.instrument_states.update(head.instrument_states)
+    core.flattening = None if head.flattening is None else set(head.flattening)
+    core.unsettled = True
     for instrument, market in zip(head.instruments, head.books, strict=True):
         core.instruments[instrument.instrument_id] = instrument
         book = core.books[instrument.instrument_id] = Book(instrument, core.calendars.of(instrument))

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from daemon.trading.links import Links
 from daemon.trading.orders import Order, OrderStateError, OrderStatus
 from schemas.events import Event, OrderFilled, OrderRequested
 
@@ -48,6 +49,7 @@ class OrderTable(Mapping[int, Order]):
         undecided: requested or released, and neither submitted, held nor denied yet.
         held: linked orders that wait for their parent.
         working: those the venue may have.
+        links: which orders belong together.
     """
 
     def __init__(self) -> None:
@@ -57,6 +59,7 @@ class OrderTable(Mapping[int, Order]):
         self.undecided: dict[int, Order] = {}
         self.held: dict[int, Order] = {}
         self.working: dict[int, Order] = {}
+        self.links = Links(self._orders)
 
     def __getitem__(self, order_id: int) -> Order:
         return self._orders[order_id]
@@ -110,6 +113,8 @@ class OrderTable(Mapping[int, Order]):
             if not before.is_working:
                 del self.undecided[order_id]
                 self.working[order_id] = order
+                if order.request.oco_group is not None and before is OrderStatus.REQUESTED:
+                    self.links.add(order)
             return
         if before.is_working:
             del self.working[order_id]
@@ -119,12 +124,29 @@ class OrderTable(Mapping[int, Order]):
             del self.undecided[order_id]
         if status is OrderStatus.HELD:
             self.held[order_id] = order
+            self.links.add(order)
         elif status is OrderStatus.RELEASED:
             self.undecided[order_id] = order
         else:
-            self._closed.append(order_id)
-            if len(self._closed) > MAX_CLOSED_ORDERS:
-                self._forget(self._closed.popleft())
+            self._close(order)
+
+    def _close(self, order: Order) -> None:
+        self._closed.append(order.order_id)
+        if self.links:
+            self.links.closed(order)
+        if len(self._closed) > MAX_CLOSED_ORDERS:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        for _ in range(len(self._closed)):
+            if len(self._closed) <= MAX_CLOSED_ORDERS:
+                return
+            oldest = self._closed.popleft()
+            if self.links.holds(self._orders[oldest]):
+                # Linked orders are few: they wait at the end until those they are linked to are over.
+                self._closed.append(oldest)
+            else:
+                self._forget(oldest)
 
     def _forget(self, order_id: int) -> None:
         order = self._orders.pop(order_id)
@@ -162,6 +184,7 @@ class OrderTable(Mapping[int, Order]):
             client_id = self._orders[order_id].request.client_id
             assert client_id is not None
             self._by_client_id[client_id] = self._orders[order_id]
+        self.links.load(orders)
 
     def working_quantity(self, instrument_id: int, side: int, *, beside: int) -> int:
         """Return the most that may still fill on one side of an instrument, the order `beside` left out."""

@@ -49,12 +49,6 @@ class View(Protocol):
 Rule = Callable[[Order, View], str | None]
 
 
-def _linked(order: Order, view: View) -> str | None:  # noqa: ARG001
-    request = order.request
-    linked = request.parent_id is not None or request.oco_group is not None
-    return "linked orders are not supported" if linked else None
-
-
 def _halted(order: Order, view: View) -> str | None:
     if view.trading_state == _HALTED:
         return "trading is halted"
@@ -110,7 +104,6 @@ def _cash(order: Order, view: View) -> str | None:
 
 RULES: tuple[tuple[str, Rule], ...] = (
     *TERMS_RULES,
-    ("NOT_SUPPORTED", _linked),
     ("HALTED", _halted),
     ("REDUCING", _reducing),
     ("REDUCE_ONLY", _reduce_only),
@@ -121,6 +114,16 @@ RULES: tuple[tuple[str, Rule], ...] = (
 """Code and rule, in the order in which they are asked; the first that objects decides."""
 
 
+# A child closes what its parent opened, so its parent has passed the other rules for both of them, and
+# those that look at the position would look too early.
+CHILD_RULES: tuple[tuple[str, Rule], ...] = (
+    *TERMS_RULES,
+    ("HALTED", _halted),
+    ("TOO_MANY_ORDERS", _working),
+    ("VALUE", _value),
+)
+
+
 def refusal(order: Order, view: View) -> tuple[str, str] | None:
     """Return `(code, reason)` of the first rule that refuses the order, or None when it may leave.
 
@@ -129,7 +132,7 @@ def refusal(order: Order, view: View) -> tuple[str, str] | None:
     """
     if order.request.instrument_id not in view.books:
         return "UNKNOWN_INSTRUMENT", f"instrument {order.request.instrument_id} is not known"
-    for code, rule in RULES:
+    for code, rule in RULES if order.request.parent_id is None else CHILD_RULES:
         reason = rule(order, view)
         if reason is not None:
             return code, reason

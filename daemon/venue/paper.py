@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from math import inf
 
 from daemon.trading.core import Core
+from daemon.trading.gate import may_leave, withheld
 from daemon.trading.money import MAX_INTEGER, MONEY_SCALE, PPM, TENS, notional
 from daemon.trading.orders import Order, OrderStatus
 from schemas.codec import AnyEvent
@@ -217,7 +218,10 @@ class PaperVenue:
         for order in list(core.orders.working.values()):
             at_ns = order.updated_ns
             if order.status == OrderStatus.SUBMITTED:
-                self._arrive(order, core, at_ns, reports)
+                if may_leave(order, core):
+                    self._arrive(order, core, at_ns, reports)
+                else:
+                    reports.append(withheld(order, at_ns))
                 continue
             working = _working(order, core)
             self._rest(working)

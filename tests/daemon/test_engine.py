@@ -28,6 +28,7 @@ from schemas.events import (
     OrderType,
     Quote,
     Side,
+    TradingState,
     TradingStateChanged,
 )
 
@@ -161,6 +162,42 @@ async def test_a_refused_order_never_reaches_the_venue(tmp_path):
         assert type(batch.events[-1]) is OrderDenied
         await asyncio.sleep(0.05)
         assert engine._venue.sent == []
+
+
+def kill(*, flatten=False):
+    arguments = {"reason": "fire", "flatten": flatten}
+    return OperatorCommand(ts_ns=NOW, who="t", role="admin", command="trading.kill", arguments=arguments)
+
+
+async def test_nothing_leaves_after_a_kill_switch_not_even_what_was_queued_before(tmp_path):
+    gate = Gate()
+    async with running(tmp_path, gate) as engine:
+        await engine.execute(MARKET)
+        gate.gate.clear()
+        tasks = [asyncio.create_task(engine.execute([order(n)])) for n in range(3)]
+        tasks.append(asyncio.create_task(engine.execute([kill()])))
+        tasks += [asyncio.create_task(engine.execute([order(n)])) for n in range(3, 6)]
+        await asyncio.sleep(0.05)
+        gate.gate.set()
+        await asyncio.gather(*tasks)
+        await until(lambda: not engine.core.orders.working)
+        assert engine._venue.sent == []
+        statuses = [order.status.name for order in engine.core.orders.values()]
+        assert statuses == ["CANCELED"] * 3 + ["DENIED"] * 3
+
+
+async def test_a_kill_switch_cancels_what_works_and_closes_what_is_held(tmp_path):
+    async with running(tmp_path) as engine:
+        await engine.execute(MARKET)
+        await engine.execute([order(1, price=101_00)])
+        await engine.execute([order(2, price=60_00)])
+        await until(lambda: engine.core.positions and len(engine.core.orders.working) == 1)
+        engine._venue.sent.clear()
+        await engine.execute([kill(flatten=True)])
+        await until(lambda: not engine.core.orders.working and not engine.core.positions[1].quantity)
+        assert sorted(kind.__name__ for kind in engine._venue.sent) == ["CancelRequested", "OrderSubmitted"]
+    async with running(tmp_path) as again:
+        assert again.core.trading_state is TradingState.HALTED
 
 
 async def test_fills_of_the_paper_venue_come_back_as_durable_inputs(tmp_path):

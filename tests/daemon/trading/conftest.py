@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from daemon.trading.core import Core
+from daemon.trading.gate import hold_back
 from daemon.venue.paper import PaperVenue
 from schemas.events import (
     AssetClass,
@@ -108,7 +109,8 @@ class Desk:
             merged, effects = self.core.run(list(waiting))
             self.merged += merged
             reports = self.venue.on_market(merged, first_seq)
-            reports += self.venue.send(effects, self.core, waiting[-1].ts_ns)
+            leaving, held_back = hold_back(effects, self.core, waiting[-1].ts_ns)
+            reports += held_back + self.venue.send(leaving, self.core, waiting[-1].ts_ns)
             waiting = reports
         return self.merged[start:]
 
