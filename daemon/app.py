@@ -24,6 +24,7 @@ from daemon.engine import Engine
 from daemon.journal.errors import JournalPoisonedError
 from daemon.journal.reader import JournalReader
 from daemon.journal.writer import JournalWriter
+from daemon.journal.written import DAY_NS, HOUR_NS, written
 from daemon.readmodel.projector import Projector
 from daemon.readmodel.queries import ReadModelQueries
 from daemon.readmodel.watermark import projected_seq
@@ -149,6 +150,9 @@ class Daemon:
         )
         disk.be_patient()
         try:
+            since_ns = time.time_ns() - DAY_NS
+            # A new journal's first segment is counted by its writer.
+            before = written(journal, per_ns=HOUR_NS, since_ns=since_ns) if writer.next_seq > 1 else {}
             core = rebuilt_core(data, writer, code)
             snapshots = Snapshots(data, code, last_seq=core.next_seq - 1)
             venue = PaperVenue(
@@ -175,6 +179,7 @@ class Daemon:
             engine.ingest(restored)
         outdated = strategies.stops(core.strategies, self.settings.strategies)
         self._begun = engine.begin([*self._first_events(core), *outdated]).last_seq
+        engine.meter.begin(before)
         watch = watch_disk(engine, disk, self.disk, reserve=reserve, clock_ns=time.time_ns)
         try:
             async with self._background(watch):

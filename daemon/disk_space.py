@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from daemon.disk_reserve import SPARE_EIGHTHS, ReserveDisk, Space, StartReserve
+from daemon.journal.written import WriteMeter
 from schemas.events import (
     Bar,
     ClockTicked,
@@ -179,17 +180,23 @@ class Engine(Protocol):
     """What the watch needs of the engine."""
 
     shedder: Shedder
+    meter: WriteMeter
     stopping: bool
     failed: str | None
 
     @property
     def core(self) -> Core: ...  # noqa: D102
+    @property
+    def bytes_written(self) -> int: ...  # noqa: D102
+    @property
+    def bytes_filled(self) -> int: ...  # noqa: D102
     def ingest(self, inputs: list[Event]) -> None: ...  # noqa: D102
 
 
 def look(engine: Engine, disk: ReserveDisk, watch: DiskWatch, now_ns: int) -> None:
     """Look at the disk once, and let the engine know."""
     shedder = engine.shedder
+    engine.meter.note(engine.bytes_written + engine.bytes_filled, now_ns)
     space = disk.space()
     shedder.paused = space.exhausted
     events = watch.step(space, engine.core.trading_state, engine.core.trading_source, now_ns)

@@ -20,6 +20,7 @@ from daemon.journal.commit import CommitThread
 from daemon.journal.errors import JournalPoisonedError
 from daemon.journal.reader import Batch
 from daemon.journal.writer import JournalWriter
+from daemon.journal.written import WriteMeter
 from daemon.trading.core import Core
 from daemon.trading.gate import hold_back
 from daemon.venue.protocol import Venue
@@ -59,6 +60,7 @@ class Engine:
         failed: why nothing can be made durable any more, or None.
         failure: resolves to that reason.
         shedder: drops ticks while the disk is nearly full.
+        meter: what the journal wrote in the last 24 hours.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Engine:
         self.stopping = False
         self.failed: str | None = None
         self.shedder = Shedder()
+        self.meter = WriteMeter()
         self._venue = venue
         self._loop = asyncio.get_running_loop()
         self.failure: asyncio.Future[str] = self._loop.create_future()
@@ -110,8 +113,13 @@ class Engine:
 
     @property
     def bytes_written(self) -> int:
-        """Bytes the journal wrote since the start."""
+        """Bytes of frames the journal wrote since the start."""
         return self._commit.bytes_written
+
+    @property
+    def bytes_filled(self) -> int:
+        """Zeros the journal filled segments with since the start."""
+        return self._commit.bytes_filled
 
     def ingest(self, inputs: list[Event]) -> None:
         """Take inputs that nobody waits for: ticks, clock, venue reports.

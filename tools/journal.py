@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from daemon.journal.archive_file import ArchiveReader
-from daemon.journal.listing import is_archived, list_journal
+from daemon.journal.listing import list_journal
 from daemon.journal.lock import holder
-from daemon.journal.reader import JournalReader
-from daemon.journal.segment import SegmentName, SegmentReader, read_seal
+from daemon.journal.reader import JournalReader, open_segment, seal_of
+from daemon.journal.segment import SegmentName
 from daemon.journal.verify import Verification, verify
+from daemon.journal.written import DAY_NS, Written, written
 from daemon.readmodel.watermark import projected_seq
-from schemas.trailer import Seal
 from tools import independent, journal_archive, journal_repair, journal_slice, journal_tail
 from tools.event_text import print_events, time_text, wanted_types
 from tools.output import UsageError, print_json, print_table, progress
+
+MAX_DAYS = 14
+"""Days that `stat` shows people; JSON has all."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,7 +31,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="look into a journal, check it, cut it, mend it",
     )
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    stat = actions.add_parser("stat", help="segments, sequence numbers and bytes of a journal")
+    stat = actions.add_parser("stat", help="segments, sequence numbers, and bytes written per day")
     stat.set_defaults(run=_stat)
     check = actions.add_parser("verify", help="read every byte and check every checksum, link and hash")
     check.add_argument(
@@ -50,7 +53,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def _stat(arguments: argparse.Namespace) -> int:
     directory: Path = arguments.data / "journal"
     reader = JournalReader(directory)
-    rows = [_segment_row(name) for name in list_journal(directory)]
+    rows = [_segment_row(directory, name) for name in list_journal(directory)]
+    days = written(directory)
     last_seq = reader.last_seq
     if not rows[-1]["sealed"]:
         rows[-1]["last_seq"] = last_seq
@@ -62,6 +66,7 @@ def _stat(arguments: argparse.Namespace) -> int:
         "bytes": sum(row["bytes"] for row in rows),
         "held_by_pid": holder(directory),
         "segments": rows,
+        "days": [_day_row(day, found) for day, found in days.items()],
     }
     if arguments.json:
         print_json(summary)
@@ -80,26 +85,34 @@ def _stat(arguments: argparse.Namespace) -> int:
         "last_append",
     ]
     print_table(columns, [[_cell(row, column) for column in columns] for row in rows])
+    print("\nwritten to the disk, by day (UTC); zeros are filled ahead of need, their figure is an estimate")
+    shown = summary["days"][-MAX_DAYS:]
+    print_table(
+        list(shown[0]),
+        [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row.values()] for row in shown],
+    )
     return 0
 
 
-def _seal_of(name: SegmentName) -> Seal | None:
-    if is_archived(name):
-        with ArchiveReader(name) as archive:
-            return archive.footer.seal
-    with SegmentReader(name) as reader:
-        found = read_seal(name, reader.header.nonce)
-    return None if found is None else found.seal
+def _day_row(day: int, found: Written) -> dict[str, Any]:
+    text = time_text(day * DAY_NS) or ""
+    return {
+        "day": text[:10],
+        "frame_bytes": found.frame_bytes,
+        "zero_bytes": found.zero_bytes,
+        "bytes": found.bytes,
+    }
 
 
-def _segment_row(name: SegmentName) -> dict[str, Any]:
-    seal = _seal_of(name)
+def _segment_row(directory: Path, name: SegmentName) -> dict[str, Any]:
+    with open_segment(directory, name) as reader:
+        seal, length, archived = seal_of(reader), reader.file_bytes, isinstance(reader, ArchiveReader)
     row: dict[str, Any] = {
         "segment": name.number,
         "first_seq": name.first_seq,
-        "bytes": name.path.stat().st_size,
+        "bytes": length,
         "sealed": seal is not None,
-        "archived": is_archived(name),
+        "archived": archived,
         "last_seq": None,
         "first_append_ns": None,
         "last_append_ns": None,

@@ -85,8 +85,13 @@ class Metrics:
         )
         yield CounterMetricFamily(
             "taped_journal_written_bytes",
-            "Bytes written to the journal since the start",
+            "Bytes of frames written to the journal since the start",
             engine.bytes_written,
+        )
+        yield CounterMetricFamily(
+            "taped_journal_filled_bytes",
+            "Zeros that segments were filled with ahead of need, since the start",
+            engine.bytes_filled,
         )
         yield from self._archiving()
         yield from _gauges(
@@ -95,6 +100,11 @@ class Metrics:
             ("taped_readmodel_lag_events", "Durable events the read model does not show yet", health.lag),
             ("taped_journal_pending_events", "Events that wait for the disk", engine.pending),
             ("taped_journal_sync_seconds", "Write and sync of the last frame", engine.sync_ns / _NS),
+            (
+                "taped_journal_day_bytes",
+                "Bytes the journal wrote in the last 24 hours, zeros included, also before this start",
+                engine.meter.last_day_bytes,
+            ),
             ("taped_disk_free_bytes", "Free space of the journal's disk", health.disk_free_bytes),
             ("taped_websocket_clients", "WebSocket clients connected", self.websockets),
         )

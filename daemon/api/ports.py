@@ -8,6 +8,7 @@ from typing import Protocol
 
 from daemon.disk_space import Shedder
 from daemon.journal.reader import Batch
+from daemon.journal.written import WriteMeter
 from daemon.settings import ApiSettings as ApiSettings  # noqa: PLC0414  # Part of this interface.
 from daemon.trading.core import Core
 from schemas.events import Event
@@ -42,7 +43,15 @@ class Engine(Protocol):
 
     @property
     def bytes_written(self) -> int:
-        """Bytes the journal wrote since the start."""
+        """Bytes of frames the journal wrote since the start."""
+
+    @property
+    def bytes_filled(self) -> int:
+        """Zeros the journal filled segments with since the start."""
+
+    @property
+    def meter(self) -> WriteMeter:
+        """What the journal wrote in the last 24 hours."""
 
     @property
     def shedder(self) -> Shedder:

@@ -93,6 +93,11 @@ class CommitThread:
         """Bytes of frames since the start."""
         return self._writer.bytes_written
 
+    @property
+    def bytes_filled(self) -> int:
+        """Zeros that segments were filled with ahead of need, since the start."""
+        return self._writer.bytes_filled
+
     def submit(self, events: Sequence[AnyEvent], *, urgent: bool) -> int:
         """Hand over events, which stay together in one frame; return the number of the first.
 

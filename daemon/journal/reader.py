@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from daemon.journal.archive_file import ArchiveReader, read_ends
+from daemon.journal.archive_file import ArchiveReader
 from daemon.journal.errors import JournalCorruptError, JournalError
 from daemon.journal.listing import is_archived, list_journal
-from daemon.journal.segment import SegmentName, SegmentReader, read_seal
+from daemon.journal.segment import SegmentName, SegmentReader
 from schemas.codec import CODEC, AnyEvent
 from schemas.frame import PAGE, FrameError, FrameType, SegmentHeader
+from schemas.trailer import Seal
 
 
 class Batch(NamedTuple):
@@ -60,13 +61,11 @@ class JournalReader:
     @property
     def last_seq(self) -> int:
         """Sequence number of the last whole event on disk now; scans the unsealed segment."""
-        last = list_journal(self.directory)[-1]
-        if is_archived(last):
-            return read_ends(last)[1].next_seq - 1
-        with SegmentReader(last) as reader:
-            seal = read_seal(last, reader.header.nonce)
+        with open_segment(self.directory, list_journal(self.directory)[-1]) as reader:
+            seal = seal_of(reader)
             if seal is not None:
-                return seal.seal.next_seq - 1
+                return seal.next_seq - 1
+            assert isinstance(reader, SegmentReader), "every archive has its seal"
             for _ in _frames(reader, last=True):
                 pass
             return reader.next_seq - 1
@@ -94,7 +93,7 @@ class JournalReader:
                 return
             if expected is not None and name.first_seq != expected:
                 raise JournalCorruptError(f"{name.path}: begins at seq {name.first_seq}, expected {expected}")
-            with _open(self.directory, name) as reader:
+            with open_segment(self.directory, name) as reader:
                 if isinstance(reader, ArchiveReader):
                     found = _archived_batches(reader, first_seq)
                     expected = reader.footer.seal.next_seq
@@ -107,7 +106,7 @@ class JournalReader:
                 expected = reader.next_seq
 
 
-def _open(directory: Path, name: SegmentName) -> SegmentReader | ArchiveReader:
+def open_segment(directory: Path, name: SegmentName) -> SegmentReader | ArchiveReader:
     """Open a segment; one that was archived or removed since it was listed is looked for again."""
     try:
         return ArchiveReader(name) if is_archived(name) else SegmentReader(name)
@@ -120,8 +119,16 @@ def _open(directory: Path, name: SegmentName) -> SegmentReader | ArchiveReader:
     raise JournalError(f"{name.path}: is gone", hint="retention let go of it while it was to be read")
 
 
+def seal_of(reader: SegmentReader | ArchiveReader) -> Seal | None:
+    """Return the seal of an open segment, or None while it has none."""
+    if isinstance(reader, ArchiveReader):
+        return reader.footer.seal
+    found = reader.find_seal()
+    return None if found is None else found.seal
+
+
 def _header(directory: Path, name: SegmentName) -> SegmentHeader:
-    with _open(directory, name) as reader:
+    with open_segment(directory, name) as reader:
         return reader.header
 
 
@@ -132,13 +139,10 @@ def _archived_batches(reader: ArchiveReader, first_seq: int) -> Iterator[Batch]:
 
 def _seek(reader: SegmentReader, seq: int) -> None:
     """Move to the last indexed frame that begins at or below `seq`."""
-    try:
-        seal = read_seal(reader.name, reader.header.nonce)
-    except FileNotFoundError:
-        return  # It was archived since it was opened: read from its beginning.
+    seal = seal_of(reader)
     if seal is None:
         return
-    index = seal.seal.index
+    index = seal.index
     entry = index[bisect_right([item.first_seq for item in index], seq) - 1] if index else None
     if entry is not None and entry.offset > PAGE:
         reader.start_at(offset=entry.offset, seq=entry.first_seq)

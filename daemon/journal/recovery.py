@@ -16,7 +16,7 @@ from daemon.journal.archive_file import read_ends
 from daemon.journal.disk import Disk
 from daemon.journal.errors import JournalCorruptError
 from daemon.journal.listing import check_ends, is_archived, list_journal
-from daemon.journal.segment import SegmentName, SegmentReader, read_seal
+from daemon.journal.segment import SegmentName, SegmentReader
 from schemas.frame import FrameError, NewerFormatError, SegmentHeader
 from schemas.trailer import IndexEntry
 
@@ -134,7 +134,7 @@ def _check_chain(segments: list[SegmentName]) -> Recovered:
             journal = journal or header.journal
             if name is not segments[0] or header.number == 1:
                 _check_follows(name, header, journal, (sha256, crc, next_seq))
-            seal = read_seal(name, header.nonce)
+            seal = reader.find_seal()
             if seal is not None:
                 sha256, crc, next_seq = seal.seal.sha256, seal.crc, seal.seal.next_seq
             elif name is not segments[-1]:

@@ -73,6 +73,14 @@ class Frame(NamedTuple):
     body: memoryview
 
 
+class SealAt(NamedTuple):
+    """A seal and where it stands."""
+
+    seal: Seal
+    offset: int
+    crc: int
+
+
 class SegmentReader:
     """Reads one segment file front to back in windows, checking each frame and the chain.
 
@@ -119,6 +127,11 @@ class SegmentReader:
             )
         return header
 
+    @property
+    def file_bytes(self) -> int:
+        """Length of the file now."""
+        return os.fstat(self._fd).st_size
+
     def close(self) -> None:
         """Close the file."""
         if self._fd >= 0:
@@ -141,6 +154,35 @@ class SegmentReader:
         self.offset = offset
         self.next_seq = seq
         self.previous_crc = -1
+
+    def find_seal(self) -> SealAt | None:
+        """Find the seal at the end of a finished segment without reading what lies before.
+
+        Returns:
+            None when the file does not end in a whole seal of this segment.
+
+        Raises:
+            TrailerError: the seal is whole and says what cannot be.
+        """
+        size = self.file_bytes
+        start = max(PAGE, size - _MAX_SEAL_BYTES)
+        tail = memoryview(os.pread(self._fd, _MAX_SEAL_BYTES, start))
+        for at in range(len(tail) - PAGE, -1, -PAGE):
+            try:
+                header = frame.unpack_frame_header(tail[at:], segment=self.name.number, offset=start + at)
+            except FrameError:
+                continue
+            if header is None:
+                continue
+            view = tail[at : at + header.total_bytes]
+            whole = start + at + header.total_bytes == size
+            if not (whole and header.type is FrameType.SEAL and header.nonce == self.header.nonce):
+                return None
+            if frame.body_crc(view[FRAME_HEADER_BYTES:]) != header.body_crc:
+                return None
+            body = view[FRAME_HEADER_BYTES : FRAME_HEADER_BYTES + header.body_bytes]
+            return SealAt(_seal(header, body, segment=self.name.number), start + at, header.crc)
+        return None
 
     def frames(self) -> Iterator[Frame]:
         """Yield the frames from `offset` on, until the seal, an unwritten place or the end of the file.
@@ -236,46 +278,6 @@ class SegmentReader:
         except FrameError:
             return False
         return header is not None and header.nonce == self.header.nonce
-
-
-class SealAt(NamedTuple):
-    """A seal and where it stands."""
-
-    seal: Seal
-    offset: int
-    crc: int
-
-
-def read_seal(name: SegmentName, nonce: bytes) -> SealAt | None:
-    """Find the seal at the end of a finished segment without reading what lies before.
-
-    Returns:
-        None when the file does not end in a whole seal of this nonce.
-
-    Raises:
-        TrailerError: the seal is whole and says what cannot be.
-    """
-    with name.path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        start = max(PAGE, size - _MAX_SEAL_BYTES)
-        file.seek(start)
-        tail = memoryview(file.read(_MAX_SEAL_BYTES))
-    for at in range(len(tail) - PAGE, -1, -PAGE):
-        try:
-            header = frame.unpack_frame_header(tail[at:], segment=name.number, offset=start + at)
-        except FrameError:
-            continue
-        if header is None:
-            continue
-        view = tail[at : at + header.total_bytes]
-        whole = start + at + header.total_bytes == size
-        if not (whole and header.type is FrameType.SEAL and header.nonce == nonce):
-            return None
-        if frame.body_crc(view[FRAME_HEADER_BYTES:]) != header.body_crc:
-            return None
-        body = view[FRAME_HEADER_BYTES : FRAME_HEADER_BYTES + header.body_bytes]
-        return SealAt(_seal(header, body, segment=name.number), start + at, header.crc)
-    return None
 
 
 def _seal(header: FrameHeader, body: memoryview, *, segment: int) -> Seal:

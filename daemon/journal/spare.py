@@ -24,6 +24,7 @@ class Spare:
         self._fd = -1
         self._error: OSError | None = None
         self._wanted = threading.Event()
+        self.bytes_filled = 0
 
     def prepare(self) -> None:
         """Begin to fill the file."""
@@ -36,6 +37,7 @@ class Spare:
         try:
             fd = self._disk.create(self._path)
             self._disk.fill(fd, self._bytes, self._wanted.wait)
+            self.bytes_filled += self._bytes
             self._fd = fd
         except OSError as error:
             self._error = error

@@ -15,7 +15,7 @@ from pathlib import Path
 from daemon.journal.archive_file import ArchiveReader
 from daemon.journal.errors import JournalCorruptError, JournalError
 from daemon.journal.listing import check_ends, is_archived, list_journal
-from daemon.journal.segment import SegmentName, SegmentReader, read_seal
+from daemon.journal.segment import SegmentName, SegmentReader
 from schemas.codec import CODEC, CodecError
 from schemas.errors import TapedError
 from schemas.events import EVENT_TYPES
@@ -261,7 +261,7 @@ def _unwritten_or_erased(reader: SegmentReader, found: Verification) -> None:
 def _start_hashing(thread: Executor, reader: SegmentReader) -> Future[bytes] | None:
     """Hash what lies before the seal, beside the reading of frames, which holds the interpreter."""
     try:
-        seal = read_seal(reader.name, reader.header.nonce)
+        seal = reader.find_seal()
     except TrailerError:
         return None  # Reading the frames will come to it.
     return None if seal is None else thread.submit(_sha256, reader.name.path, seal.offset)

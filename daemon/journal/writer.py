@@ -54,6 +54,7 @@ class JournalWriter:
         next_seq: the number the next event gets.
         tail: what recovery cut off at opening, or None.
         sync_ns: how long the last frame's write and sync took.
+        bytes_written: of segment headers and frames since the opening.
     """
 
     def __init__(
@@ -141,6 +142,11 @@ class JournalWriter:
     def journal_id(self) -> str:
         """The journal's uuid, 32 hexadecimal digits."""
         return self._journal.hex()
+
+    @property
+    def bytes_filled(self) -> int:
+        """Zeros that segments were filled with since the opening."""
+        return self._spare.bytes_filled
 
     def append(self, events: Sequence[AnyEvent]) -> int:
         """Write the events as one frame and sync it; return the sequence number of the first.
@@ -256,6 +262,7 @@ class JournalWriter:
         )
         self._disk.write(self._fd, [header], 0)
         self._disk.sync_file(self._fd)
+        self.bytes_written += len(header)
         self._path = segment_path(self.directory, self._number, self.next_seq)
         self._disk.rename(spare_path, self._path)
         self._disk.sync_directory(self.directory)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
-from daemon.journal.writer import JournalWriter
+from daemon.journal.writer import SEGMENT_BYTES, JournalWriter
 from daemon.readmodel.writer import ReadModelWriter
 from schemas.events import Trade
 from tools.cli import main
@@ -81,7 +82,19 @@ def test_stat_tells_segments_and_who_holds_them(data, capsys):
     assert main(["journal", "stat", str(data), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["first_seq"], found["last_seq"], found["held_by_pid"]) == (1, 9, None)
+    (day,) = found["days"]
+    assert day["day"] == time.strftime("%Y-%m-%d", time.gmtime())
+    assert day["frame_bytes"] == 5 * 4096, "header, three frames, seal"
+    assert day["bytes"] == day["frame_bytes"] + day["zero_bytes"]
+    assert day["zero_bytes"] == 2 * SEGMENT_BYTES, "the segment and the spare, of the usual length"
     assert [segment["sealed"] for segment in found["segments"]] == [True]
+
+
+def test_stat_shows_people_what_was_written_by_day(data, capsys):
+    assert main(["journal", "stat", str(data)]) == 0
+    head, row = capsys.readouterr().out.splitlines()[-2:]
+    assert head.split() == ["day", "frame_bytes", "zero_bytes", "bytes"]
+    assert row.split()[1:] == ["20,480", "134,217,728", "134,238,208"]
 
 
 def test_dump_prints_the_asked_events_in_order(data, capsys):

@@ -131,6 +131,15 @@ async def test_each_rung_of_disk_space_is_told_by_health_and_metrics(rig, level,
     assert "taped_disk_free_bytes 7.340032e+06" in text
 
 
+async def test_metrics_tell_what_the_journal_wrote_in_a_day(rig) -> None:
+    rig.engine.meter.note(rig.engine.bytes_written + rig.engine.bytes_filled, START)
+    async with rig.session.get(f"{rig.url}/metrics") as answer:
+        found = dict(line.rsplit(" ", 1) for line in (await answer.text()).splitlines() if line[0] != "#")
+    assert float(found["taped_journal_filled_bytes_total"]) >= 1 << 20
+    total = rig.engine.bytes_written + rig.engine.bytes_filled
+    assert 0 < float(found["taped_journal_day_bytes"]) <= total
+
+
 async def test_a_journal_that_stands_still_for_want_of_space_is_told_by_health(rig) -> None:
     rig.engine.shedder.paused = True
     _, document = await rig.get("/health")

@@ -14,7 +14,7 @@ from daemon.journal.disk import Disk
 from daemon.journal.errors import JournalError, JournalLockedError, JournalPoisonedError
 from daemon.journal.lock import JournalLock, holder
 from daemon.journal.reader import JournalReader
-from daemon.journal.segment import SegmentReader, list_segments, read_seal
+from daemon.journal.segment import SegmentReader, list_segments
 from schemas import frame
 from schemas.codec import CodecError, UnknownEvent
 from schemas.frame import PAGE, FrameType
@@ -126,7 +126,7 @@ def test_a_full_segment_is_sealed_and_the_next_one_follows_it(folder):
                 assert reader.header.previous_sha256 == before.seal.sha256
                 assert reader.header.previous_crc == before.crc
                 assert reader.header.first_seq == before.seal.next_seq
-            before = read_seal(name, reader.header.nonce)
+            before = reader.find_seal()
             assert before is not None
 
 
@@ -135,7 +135,7 @@ def test_the_seal_holds_the_hash_of_every_byte_before_it(folder):
         writer.append(trades(1, 1000))
     (name,) = list_segments(folder)
     with SegmentReader(name) as reader:
-        seal = read_seal(name, reader.header.nonce)
+        seal = reader.find_seal()
     data = name.path.read_bytes()
     assert hashlib.sha256(data[: seal.offset]).digest() == seal.seal.sha256
     assert (
