@@ -7,23 +7,27 @@ from typing import Any
 
 from daemon.api import views
 from daemon.api.access import Identity
-from daemon.api.decimals import to_scaled
-from daemon.api.order_request import ORDER, OrderRequest
+from daemon.api.order_request import ORDER, REPLACE, OrderRequest
+from daemon.api.order_terms import scaled_replacement, scaled_terms
 from daemon.api.ports import Engine
 from daemon.api.problems import Problem, unavailable
 from daemon.api.reads import Reads
 from daemon.engine import EngineStoppedError
 from daemon.journal.errors import JournalPoisonedError
 from daemon.journal.reader import Batch
+from daemon.trading.answers import REFUSED
 from daemon.trading.orders import Order, OrderStatus
 from schemas.events import (
     CancelRequested,
     Event,
     InstrumentDefined,
+    NotificationQueued,
     OrderDenied,
     OrderRequested,
     OrderSubmitted,
     OrderType,
+    ReplaceDenied,
+    ReplaceRequested,
     Side,
     TimeInForce,
 )
@@ -34,7 +38,11 @@ _SAME = (
     "order_type",
     "quantity",
     "price",
+    "stop_price",
+    "trail_amount",
+    "trail_ppm",
     "time_in_force",
+    "expire_ns",
     "post_only",
     "reduce_only",
     "tag",
@@ -76,14 +84,55 @@ class Orders:
             Problem: no such order, it is over already, or the daemon takes no commands.
         """
         self._refuse_when_down()
+        self._working(order_id)
+        source = f"operator:{identity.name}"
+        await self._execute([CancelRequested(ts_ns=time.time_ns(), order_id=order_id, source=source)])
+        return {"order_id": order_id, "status": "pending_cancel"}
+
+    async def replace(self, order_id: int, body: bytes, identity: Identity) -> tuple[int, dict[str, Any]]:
+        """Ask for other terms of an order; return once the wish is durable.
+
+        202 when it is on its way to the venue, whose answer follows; 422 when a rule denied it: then the
+        order goes on as before, and `rule` and `reason` say why.
+
+        Raises:
+            Problem: no such order, it is over or cannot be changed now, or the request is malformed.
+        """
+        self._refuse_when_down()
+        asked = REPLACE.parse(body)
+        order = self._working(order_id)
+        defined = self._engine.core.instruments[order.request.instrument_id]
+        terms = scaled_replacement(asked, defined)
+        wish = ReplaceRequested(
+            ts_ns=time.time_ns(),
+            order_id=order_id,
+            quantity=terms.quantity,
+            price=terms.price,
+            stop_price=terms.stop_price,
+            source=f"operator:{identity.name}",
+        )
+        batch = await self._execute([wish])
+        for event in batch.events:
+            if isinstance(event, NotificationQueued) and event.subject == REFUSED:
+                raise Problem(409, event.body, code="refused")
+            if isinstance(event, ReplaceDenied) and event.order_id == order_id:
+                return 422, {
+                    "order_id": order_id, "status": "denied", "rule": event.rule, "reason": event.reason
+                }  # fmt: skip
+        return 202, {"order_id": order_id, "status": "pending_replace", "rule": None, "reason": None}
+
+    def _working(self, order_id: int) -> Order:
+        """Return an order that is not over.
+
+        Raises:
+            Problem: 404 or 409.
+        """
         order = self._engine.core.orders.get(order_id)
         if order is None and self._reads.order(order_id) is None:
             raise Problem(404, f"there is no order {order_id}", code="no-such-order")
         if order is None or order.status.is_terminal:
             raise Problem(409, f"order {order_id} is over", code="order-over")
-        source = f"operator:{identity.name}"
-        await self._execute([CancelRequested(ts_ns=time.time_ns(), order_id=order_id, source=source)])
-        return {"order_id": order_id, "status": "pending_cancel"}
+        return order
 
     async def find(self, order_id: int) -> dict[str, Any] | None:
         """Return an order; one that is durable but not projected yet is told from the core."""
@@ -96,18 +145,16 @@ class Orders:
     async def _former(self, request: OrderRequested) -> dict[str, Any] | None:
         assert request.client_id is not None
         order = self._engine.core.order_by_client_id(request.client_id)
-        if order is None:
-            document = self._reads.order_by_client_id(request.client_id)
-            if document is None:
-                return None
-            # The core keeps the last 50,000 closed orders; older ones are compared as they were shown.
-            now = self._record(0, request, None)
-            same = all(
-                now[name] == document[name] for name in ("side", "type", "quantity", "price", "symbol")
-            )
-        else:
+        document = None
+        if order is not None:
             same = all(getattr(order.request, name) == getattr(request, name) for name in _SAME)
-            document = None
+        else:
+            # The core keeps the last 50,000 closed orders; older ones are compared as they were asked for.
+            former = self._reads.request_of_client_id(request.client_id)
+            if former is None:
+                return None
+            document = self._reads.order_by_client_id(request.client_id)
+            same = all(former[name] == getattr(request, name) for name in _SAME)
         if not same:
             raise Problem(
                 409,
@@ -163,24 +210,19 @@ class Orders:
 
     def _to_event(self, asked: OrderRequest, identity: Identity) -> OrderRequested:
         defined = self._instrument(asked)
-        if (asked.price is None) != (asked.type == "market"):
-            detail = "a limit order needs a price" if asked.type == "limit" else "a market order has no price"
-            raise Problem(422, detail, code="price", extra={"field": "price"})
-        quantity = to_scaled(asked.quantity, defined.quantity_scale, field="quantity", step=defined.lot_size)
-        price = None
-        if asked.price is not None:
-            price = to_scaled(asked.price, defined.price_scale, field="price", step=defined.tick_size)
-        for field, value in (("quantity", quantity), ("price", price)):
-            if value == 0:
-                raise Problem(422, f"{field} must be above zero", code="not-positive", extra={"field": field})
+        terms = scaled_terms(asked, defined)
         return OrderRequested(
             ts_ns=time.time_ns(),
             instrument_id=defined.instrument_id,
             side=Side.BUY if asked.side == "buy" else Side.SELL,
             order_type=OrderType[asked.type.upper()],
-            quantity=quantity,
-            price=price,
+            quantity=terms.quantity,
+            price=terms.price,
+            stop_price=terms.stop_price,
+            trail_amount=terms.trail_amount,
+            trail_ppm=terms.trail_ppm,
             time_in_force=TimeInForce[asked.time_in_force.upper()],
+            expire_ns=asked.expire_ns,
             post_only=asked.post_only,
             reduce_only=asked.reduce_only,
             source=f"operator:{identity.name}",
@@ -238,6 +280,7 @@ def _row(order_id: int, request: OrderRequested, decision: Event | None) -> dict
         "status": "denied" if denied else "submitted" if submitted else "requested",
         "filled_quantity": 0,
         "filled_value": 0,
+        "trigger_price": None,
         "rule": denied.rule if denied else None,
         "reason": denied.reason if denied else None,
         "requested_ns": request.ts_ns,

@@ -81,6 +81,14 @@ class Reads:
         row = self._queries.order_by_client_id(client_id)
         return None if row is None else self._order(row)
 
+    def request_of_client_id(self, client_id: str) -> Row | None:
+        """Return the terms under which the order of a caller's own id was asked for, scaled, or None."""
+        row = self._queries.order_by_client_id(client_id)
+        if row is None:
+            return None
+        asked = {name: row[f"requested_{name}"] for name in ("quantity", "price", "stop_price")}
+        return {**row, **asked}
+
     def fills(self, limit: int) -> list[Document]:
         """Return the latest fills, oldest first."""
         instruments = self._core.instruments

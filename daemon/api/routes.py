@@ -73,6 +73,7 @@ class Routes:
             Route("GET", f"{api}/orders", self._order_list),
             Route("POST", f"{api}/orders", self._order_post),
             Route("GET", f"{api}/orders/{{order_id}}", self._order_get),
+            Route("PATCH", f"{api}/orders/{{order_id}}", self._order_patch),
             Route("DELETE", f"{api}/orders/{{order_id}}", self._order_delete),
             Route("GET", f"{api}/positions", self._positions),
             Route("GET", f"{api}/account", self._account),
@@ -185,6 +186,11 @@ class Routes:
         if order is None:
             raise Problem(404, f"there is no order {order_id}", code="no-such-order")
         return json_response(order)
+
+    async def _order_patch(self, request: web.Request) -> web.Response:
+        body = await read_json_body(request)
+        status, document = await self._orders.replace(_order_id(request), body, self._guard.identify(request))
+        return json_response(document, status=status)
 
     async def _order_delete(self, request: web.Request) -> web.Response:
         return json_response(

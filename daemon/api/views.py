@@ -29,6 +29,8 @@ Document = dict[str, Any]
 
 AVERAGE_DECIMALS = 4
 """An average price is given with so many decimals more than the instrument's prices, cut behind."""
+PERCENT_DECIMALS = 4
+"""Of a trail in percent, which is stored in millionths of the price."""
 
 _SIDES = {int(side): side.name.lower() for side in Side}
 _TYPES = {int(kind): kind.name.lower() for kind in OrderType}
@@ -148,7 +150,14 @@ def order(row: Row, defined: InstrumentDefined | None, *, venue: str) -> Documen
         "type": _TYPES[row["order_type"]],
         "quantity": full_text(row["quantity"], quantities),
         "price": _optional(row["price"], prices),
+        "stop_price": _optional(row["stop_price"], prices),
+        "trail_amount": _optional(row["trail_amount"], prices),
+        "trail_percent": _optional(row["trail_ppm"], PERCENT_DECIMALS),
+        "trigger_price": _optional(row["trigger_price"], prices),
         "time_in_force": _TIMES[row["time_in_force"]],
+        "expire_ns": row["expire_ns"],
+        "parent_id": row["parent_id"],
+        "oco_group": row["oco_group"],
         "post_only": bool(row["post_only"]),
         "reduce_only": bool(row["reduce_only"]),
         "status": row["status"].lower(),

@@ -113,9 +113,20 @@ async def test_a_denied_order_is_recorded_and_answered_with_its_rule(rig, limit_
         ({"quantity": "\u0661"}, 422, "quantity"),
         ({"price": None}, 422, "needs a price"),
         ({"type": "market"}, 422, "has no price"),
-        ({"type": "stop"}, 422, "type"),
+        ({"type": "stop"}, 422, "a stop order has no price"),
+        ({"type": "stop", "price": None}, 422, "needs a stop price"),
+        ({"type": "stop_limit"}, 422, "needs a stop price"),
+        ({"stop_price": "1"}, 422, "a limit order has no stop price"),
+        ({"type": "trailing_stop", "price": None}, 422, "trail_amount or a trail_percent"),
+        ({"type": "trailing_stop", "price": None, "trail_percent": "100"}, 422, "below 100"),
+        ({"type": "trailing_stop", "price": None, "trail_percent": "0.00001"}, 422, "multiple of 0.0001"),
+        ({"type": "trailing_stop", "price": None, "trail_amount": "0.01"}, 422, "multiple of 0.1"),
+        ({"type": "iceberg"}, 422, "type"),
+        ({"time_in_force": "gtd"}, 422, "needs expire_ns"),
+        ({"expire_ns": 1}, 422, "only a gtd order"),
+        ({"time_in_force": "gtd", "expire_ns": -1}, 422, "expire_ns"),
         ({"side": "long"}, 422, "side"),
-        ({"time_in_force": "day"}, 422, "time_in_force"),
+        ({"time_in_force": "week"}, 422, "time_in_force"),
         ({"instrument": "DOGE"}, 422, "not known"),
         ({"instrument": 2}, 422, "not known"),
         ({"instrument": "BTC-USDT", "venue": "MOON"}, 422, "not known"),
@@ -213,6 +224,77 @@ async def test_a_cancel_is_durable_when_it_is_answered_and_the_venue_confirms_it
     assert found["status"] == "canceled"
     status, problem = await rig.delete(order["order_id"])
     assert (status, problem["type"]) == (409, "urn:taped:order-over")
+
+
+async def test_every_type_of_order_keeps_its_terms_to_the_digit(rig) -> None:
+    asked = [
+        {"type": "stop", "stop_price": "70000.1"},
+        {"type": "stop_limit", "stop_price": "70000.1", "price": "70001.2"},
+        {"type": "trailing_stop", "trail_amount": "150.5"},
+        {"type": "trailing_stop", "trail_percent": "1.25"},
+        {"type": "limit", "price": "50000.1", "time_in_force": "gtd", "expire_ns": 2**62},
+    ]
+    for terms in asked:
+        body = {"instrument": 1, "side": "buy", "quantity": "0.1", "client_id": f"t{len(terms)}", **terms}
+        body["client_id"] = "".join(filter(str.isalnum, str(terms)))[:60]
+        status, order = await rig.post(body)
+        await rig.settle()
+        assert status == 201
+        assert order["status"] == "submitted"
+        _, found = await rig.get(f"/api/v1/orders/{order['order_id']}")
+        for name, text in terms.items():
+            assert str(found[name]).rstrip("0") == str(text).rstrip("0")
+            assert found[name] == order[name]
+        assert (await rig.post(body))[0] == 200
+
+
+async def patch(rig, order_id: int, document):
+    url = f"{rig.url}/api/v1/orders/{order_id}"
+    async with rig.session.patch(url, json=document, headers=rig.auth) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_a_replace_is_durable_when_it_is_answered_and_the_same_request_still_counts_as_the_same(
+    rig, limit_order
+) -> None:
+    body = {**limit_order, "client_id": "r-1"}
+    _, order = await rig.post(body)
+    await rig.settle()
+    status, wish = await patch(rig, order["order_id"], {"price": "49000"})
+    assert (status, wish["status"]) == (202, "pending_replace")
+    assert rig.engine.core.orders[order["order_id"]].request.price == 5_000_010
+    assert (await rig.post(body))[1]["order_id"] == order["order_id"]
+
+
+@pytest.mark.parametrize(
+    ("document", "text"),
+    [
+        ({}, "nothing would change"),
+        ({"price": "0"}, "above zero"),
+        ({"price": "1.001"}, "multiple of 0.1"),
+        ({"side": "sell"}, "no such field"),
+        ({"quantity": 1}, "not a number"),
+    ],
+)
+async def test_a_replace_that_cannot_be_is_refused_and_leaves_no_trace(
+    rig, limit_order, document, text
+) -> None:
+    _, order = await rig.post(limit_order)
+    await rig.settle()
+    before = rig.engine.next_seq
+    status, problem = await patch(rig, order["order_id"], document)
+    assert (status, text in problem["detail"]) == (422, True)
+    assert rig.engine.next_seq == before
+
+
+async def test_a_replace_that_a_rule_denies_says_which_and_the_order_goes_on(rig, limit_order) -> None:
+    _, order = await rig.post(limit_order)
+    await rig.settle()
+    status, denied = await patch(rig, order["order_id"], {"quantity": "1000"})
+    assert (status, denied["status"], denied["rule"]) == (422, "denied", "CASH")
+    _, found = await rig.get(f"/api/v1/orders/{order['order_id']}")
+    assert found["status"] == "accepted"
+    assert (await patch(rig, 999_999, {"price": "1"}))[0] == 404
 
 
 async def test_cancelling_what_never_was_is_not_found(rig) -> None:
