@@ -22,14 +22,14 @@ from daemon.disk_reserve import ReserveDisk, StartReserve
 from daemon.disk_space import DiskWatch, look, watch_disk
 from daemon.engine import Engine
 from daemon.journal.errors import JournalPoisonedError
-from daemon.journal.reader import JournalReader
 from daemon.journal.writer import JournalWriter
 from daemon.journal.written import DAY_NS, HOUR_NS, written
 from daemon.readmodel.projector import Projector
 from daemon.readmodel.queries import ReadModelQueries
 from daemon.readmodel.watermark import projected_seq
 from daemon.settings import Settings
-from daemon.snapshots import Snapshots, load_newest
+from daemon.snapshots import Snapshots
+from daemon.start import core_at_end
 from daemon.trading.core import Core
 from daemon.upkeep import Upkeep
 from daemon.venue.feeds.feed import Feed, make_feed
@@ -153,7 +153,7 @@ class Daemon:
             since_ns = time.time_ns() - DAY_NS
             # A new journal's first segment is counted by its writer.
             before = written(journal, per_ns=HOUR_NS, since_ns=since_ns) if writer.next_seq > 1 else {}
-            core = rebuilt_core(data, writer, code)
+            core = core_at_end(data, writer.journal_id, code, writer.next_seq - 1)
             snapshots = Snapshots(data, code, last_seq=core.next_seq - 1)
             venue = PaperVenue(
                 maker_fee_ppm=self.settings.venue.maker_fee_ppm,
@@ -290,18 +290,6 @@ class Daemon:
         await self.engine.publish(
             [FeedStatus(ts_ns=time.time_ns(), feed=feed.name, state=state, detail=detail)]
         )
-
-
-def rebuilt_core(data: Path, writer: JournalWriter, code: str) -> Core:
-    """Return the core as the journal left it: from the newest snapshot that fits, and what came after."""
-    if writer.next_seq == 1:
-        return Core(writer.journal_id)
-    core = load_newest(data, writer.journal_id, code, writer.next_seq - 1) or Core(writer.journal_id)
-    for batch in JournalReader(writer.directory).batches(core.next_seq):
-        # A jump is a loss the journal tells of: the reader refuses any other.
-        core.next_seq = batch.first_seq
-        core.replay(batch.first_seq, batch.events)
-    return core
 
 
 def raise_descriptor_limit() -> None:

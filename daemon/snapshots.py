@@ -184,6 +184,7 @@ def load_newest(
     code_hash: str,
     last_seq: int,
     *,
+    first_seq: int = 1,
     venue: str = "paper",
     kinds: Mapping[str, type[Strategy]] = STRATEGIES,
 ) -> Core | None:
@@ -198,6 +199,7 @@ def load_newest(
         journal_id: of the journal in it.
         code_hash: of the code that runs; other code may decide otherwise.
         last_seq: the last event in the journal.
+        first_seq: the first one; a snapshot that ends before it has no way to the journal's end.
         venue: as for `Core`.
         kinds: as for `Core`.
     """
@@ -206,6 +208,9 @@ def load_newest(
         if seq > last_seq:
             log.warning("%s: the journal ends before it, at %d; removed", path, last_seq)
             _remove(DISK, folder, [path])
+            continue
+        if seq < first_seq - 1:
+            log.warning("%s is not used: the journal begins at %d by now", path, first_seq)
             continue
         try:
             core = _read(path, journal_id, code_hash, venue, kinds)

@@ -17,10 +17,11 @@ import apsw
 from daemon.journal.errors import JournalCorruptError
 from daemon.journal.lock import JournalLock
 from daemon.journal.reader import JournalReader
+from daemon.readmodel.beginning import open_following
 from daemon.readmodel.catch_up import in_transactions
 from daemon.readmodel.content import content_hash
 from daemon.readmodel.database import ReadModelError, merge_log, open_reader, remove
-from daemon.readmodel.writer import PRUNE_EVERY, ReadModelWriter
+from daemon.readmodel.writer import PRUNE_EVERY
 
 Progress = Callable[[int, int], None]
 """Called with the last seq done and the last seq there is."""
@@ -112,11 +113,11 @@ def rebuild(
 
 def _build(path: Path, journal: JournalReader, keep_ticks: int | None, progress: Progress | None) -> int:
     last_seq = journal.last_seq
-    writer = ReadModelWriter(path, journal.journal_id, keep_ticks=keep_ticks)
+    writer = open_following(path, journal, keep_ticks)
     # Tick rows that the limit at the journal's end would delete again are not written in the first place.
     writer.skip_ticks_to = last_seq - last_seq % PRUNE_EVERY - writer.keep_ticks
     try:
-        for first_seq, events in in_transactions(journal.batches(1, last_seq)):
+        for first_seq, events in in_transactions(journal.batches(writer.applied_seq + 1, last_seq)):
             writer.skip_to(first_seq - 1)
             writer.apply(first_seq, events)
             if progress is not None:

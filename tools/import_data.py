@@ -20,9 +20,9 @@ from types import FrameType
 
 from daemon.journal.reader import JournalReader
 from daemon.journal.writer import JournalWriter
+from daemon.readmodel.beginning import open_following
 from daemon.readmodel.catch_up import in_transactions
 from daemon.readmodel.watermark import projected_seq
-from daemon.readmodel.writer import ReadModelWriter
 from daemon.venue.feeds.columns import ColumnError
 from daemon.venue.feeds.formats import FORMATS, OptionError, ReadOptions, TickFile
 from daemon.venue.feeds.instruments import MAX_SCALE_SUM, MAX_TERM, InstrumentRegistry
@@ -375,7 +375,7 @@ def _catch_up(data: Path) -> None:
     """Bring the read model to the journal's end; where that fails, the daemon will do it."""
     reader = JournalReader(data / "journal")
     try:
-        readmodel = ReadModelWriter(data / "readmodel.db", reader.journal_id)
+        readmodel = open_following(data / "readmodel.db", reader)
         try:
             for first_seq, events in in_transactions(reader.batches(readmodel.applied_seq + 1)):
                 readmodel.skip_to(first_seq - 1)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from daemon.journal.archive import Archived, archive_journal
-from daemon.journal.retention import Going, Policy, RetentionPlan, apply_retention, plan_retention
+from daemon.journal.retention import Going, Policy, RetentionPlan, plan_retention
 from daemon.journal.segment import list_segments
-from daemon.snapshots import sequences
+from daemon.shorten import limits_of, shorten
 from tools.output import UsageError, print_json, print_table, progress
 from tools.wording import counted
 
@@ -35,7 +35,8 @@ def add(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "retain",
         help="show, or remove, archived segments that are too old or too much",
         description="Show which archived segments are beyond the limits. Nothing is removed without --apply, "
-        "and nothing that a start still needs or TimescaleDB has not confirmed.",
+        "and nothing that the read model lacks or TimescaleDB has not confirmed. What the events came to "
+        "(orders, positions, cash, bars) is kept in a base state that the journal begins with.",
     )
     retain.add_argument("--max-age", type=float, metavar="DAYS", help="keep events of so many days")
     retain.add_argument("--max-bytes", type=_bytes, metavar="N", help="keep so much: 500M, 20G")
@@ -100,16 +101,14 @@ def run_retain(arguments: argparse.Namespace) -> int:
     if arguments.max_age is not None and not 0 <= arguments.max_age <= _MAX_DAYS:
         raise UsageError(f"--max-age {arguments.max_age}: not from 0 to {_MAX_DAYS} days")
     max_age_ns = None if arguments.max_age is None else int(arguments.max_age * _DAY_NS)
-    plan = plan_retention(
-        arguments.data / "journal",
-        Policy(max_age_ns, arguments.max_bytes),
-        now_ns=time.time_ns(),
-        confirmed_seq=arguments.confirmed,
-        # The oldest one: should the newer ones turn out damaged, a start falls back on it.
-        snapshot_seq=min(sequences(arguments.data), default=None),
-    )
+    policy, now_ns = Policy(max_age_ns, arguments.max_bytes), time.time_ns()
+    limits = limits_of(arguments.data, arguments.confirmed)
+    plan = plan_retention(arguments.data / "journal", policy, limits, now_ns=now_ns)
     if arguments.apply:
-        apply_retention(plan)
+        with progress("Shortening", total=plan.freed_bytes, unit="bytes", show=not arguments.json) as advance:
+            shorten(
+                arguments.data, policy, limits, now_ns=now_ns, done=lambda done: advance(done.freed_bytes)
+            )
     if arguments.json:
         print_json(_plan(plan, applied=arguments.apply))
     else:

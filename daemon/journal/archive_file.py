@@ -32,7 +32,7 @@ from zlib import crc32
 import msgspec
 
 from daemon.journal.errors import JournalCorruptError, JournalError
-from daemon.journal.segment import SegmentName
+from daemon.journal.segment import SegmentName, SegmentReader
 from schemas import frame
 from schemas.codec import CODEC, AnyEvent, CodecError
 from schemas.columns import (
@@ -374,5 +374,19 @@ def read_ends(name: SegmentName) -> tuple[SegmentHeader, Seal, int]:
     try:
         with ArchiveReader(name) as reader:
             return reader.header, reader.footer.seal, reader.footer.seal_crc
+    except FrameError as error:
+        raise JournalCorruptError(f"{name.path}: {error.reason}") from error
+
+
+def header_of(name: SegmentName) -> SegmentHeader:
+    """Return the header of a segment, archived or not.
+
+    Raises:
+        JournalCorruptError: it is damaged.
+        JournalError: the file cannot be read.
+    """
+    try:
+        with SegmentReader(name) if name.path.suffix != ".zst" else ArchiveReader(name) as reader:
+            return reader.header
     except FrameError as error:
         raise JournalCorruptError(f"{name.path}: {error.reason}") from error

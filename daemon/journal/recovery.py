@@ -15,7 +15,7 @@ from typing import NamedTuple
 from daemon.journal.archive_file import read_ends
 from daemon.journal.disk import Disk
 from daemon.journal.errors import JournalCorruptError
-from daemon.journal.listing import check_ends, is_archived, list_journal
+from daemon.journal.listing import beginning, check_ends, is_archived, list_journal
 from daemon.journal.segment import SegmentName, SegmentReader
 from schemas.frame import FrameError, NewerFormatError, SegmentHeader
 from schemas.trailer import IndexEntry
@@ -77,6 +77,9 @@ def recover(directory: Path, disk: Disk, *, watermark: int = 0) -> Recovered | N
     if not segments:
         if watermark:
             raise JournalCorruptError(f"{directory}: empty, but events up to seq {watermark} were projected")
+        base = beginning(directory)
+        if base is not None:
+            raise JournalCorruptError(f"{directory}: no segment is left behind {base.path.name}")
         _remove_unfinished(directory, disk)
         return None
     check_ends(directory, segments)

@@ -1,12 +1,12 @@
-"""Lets go of the oldest archived segments, by age and by size, and of nothing that is still needed.
+"""Tells which of the oldest archived segments go, by age and by size, and removes what counts no more.
 
 Only archives go, oldest first and without a hole. One stays, with all after it, when it holds an
-event that TimescaleDB has not confirmed (where sync is on), or that comes after the newest snapshot
-of the core: a start reads the journal from there on. Without a snapshot nothing goes, because the
-core's state would be lost with the history it is made of.
+event that TimescaleDB has not confirmed (where sync is on), that the read model does not show yet, or
+that a start from a snapshot would read.
 
-The new beginning is written durably before the first file goes (see `daemon.journal.listing`), so a
-crash in between leaves a journal that is whole from an earlier segment on.
+What their events came to must outlive them: a base state is put in their place first, durably
+(`daemon.shorten`). From then on they do not count (`daemon.journal.listing`), and are removed here;
+whatever a crash leaves of them is removed next time.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from typing import NamedTuple
 from daemon.journal.archive_file import read_ends
 from daemon.journal.disk import DISK, Disk
 from daemon.journal.errors import JournalError
-from daemon.journal.listing import ARCHIVE, is_archived, list_journal, write_beginning
-from daemon.journal.lock import JournalLock
+from daemon.journal.listing import is_archived, list_journal, list_leftovers
 from daemon.journal.segment import SegmentName
 
 
@@ -32,6 +31,18 @@ class Policy(NamedTuple):
 
     max_age_ns: int | None = None
     max_bytes: int | None = None
+
+
+class Limits(NamedTuple):
+    """Up to which event segments may go; None is no limit.
+
+    `confirmed_seq` is the last one TimescaleDB has confirmed, `projected_seq` the last one in the read
+    model, `snapshot_seq` the last one in the oldest snapshot of the core.
+    """
+
+    confirmed_seq: int | None = None
+    projected_seq: int | None = None
+    snapshot_seq: int | None = None
 
 
 class Going(NamedTuple):
@@ -72,19 +83,19 @@ class RetentionPlan:
 def plan_retention(
     directory: Path,
     policy: Policy,
+    limits: Limits,
     *,
     now_ns: int,
-    confirmed_seq: int | None,
-    snapshot_seq: int | None,
+    most: int | None = None,
 ) -> RetentionPlan:
     """Return what the policy lets go of; changes nothing.
 
     Args:
         directory: the folder with the segments; a daemon may be writing there.
         policy: what to keep.
+        limits: what is kept in any case.
         now_ns: the time ages are counted to.
-        confirmed_seq: the last event TimescaleDB has confirmed; None where sync is off.
-        snapshot_seq: the last event in the newest snapshot that can be used; None where there is none.
+        most: how many segments may go at once.
 
     Raises:
         JournalError: the folder cannot be read or holds no journal.
@@ -97,12 +108,12 @@ def plan_retention(
     left = total = sum(sizes)
     going: list[Going] = []
     kept_because: str | None = None
-    for name, length in zip(segments, sizes, strict=True):
+    for name, length in zip(segments[:most], sizes, strict=False):
         last = _last(name)
         why = _too_much(last, left, policy, now_ns)
         if why is None:
             break
-        kept_because = _needed(name, last, confirmed_seq, snapshot_seq)
+        kept_because = _needed(name, last, limits)
         if kept_because is not None or last is None:
             break
         going.append(Going(name, length, name.first_seq, last[0], last[1], why))
@@ -126,37 +137,29 @@ def _too_much(last: tuple[int, int] | None, left: int, policy: Policy, now_ns: i
     return None
 
 
-def _needed(
-    name: SegmentName, last: tuple[int, int] | None, confirmed_seq: int | None, snapshot_seq: int | None
-) -> str | None:
+def _needed(name: SegmentName, last: tuple[int, int] | None, limits: Limits) -> str | None:
     where = f"segment {name.number} stays"
     if last is None:
         return f"{where}: it is not archived"
-    if snapshot_seq is None:
-        return f"{where}: there is no snapshot, and a start needs the whole journal"
-    if last[0] > snapshot_seq:
-        return f"{where}: a start needs it, the snapshot to start from ends at seq {snapshot_seq}"
-    if confirmed_seq is not None and last[0] > confirmed_seq:
-        return f"{where}: TimescaleDB has confirmed up to seq {confirmed_seq}"
+    for limit, why in (
+        (limits.confirmed_seq, "TimescaleDB has confirmed up to"),
+        (limits.projected_seq, "the read model has come to"),
+        (limits.snapshot_seq, "a start reads it behind the snapshot at"),
+    ):
+        if limit is not None and last[0] > limit:
+            return f"{where}: {why} seq {limit}"
     return None
 
 
-def apply_retention(plan: RetentionPlan, disk: Disk = DISK) -> None:
-    """Remove what a plan lets go of, oldest first.
+def remove_leftovers(directory: Path, disk: Disk = DISK) -> int:
+    """Remove the segments, then the base states, that lie before the journal's beginning; return how many.
 
     Raises:
-        JournalLockedError: somebody is archiving, or applies a plan too.
-        JournalError: the disk refused; what is left is whole, and the plan may be made anew.
+        OSError: the disk refused; what is left is removed next time.
     """
-    if not plan.going:
-        return
-    folder = plan.directory / ARCHIVE
-    try:
-        with JournalLock(folder):
-            write_beginning(plan.directory, plan.first, disk)
-            for item in plan.going:
-                disk.unlink(item.name.path)
-                # One at a time: a later one gone before an earlier one would leave a hole.
-                disk.sync_directory(folder)
-    except OSError as error:
-        raise JournalError(f"{folder}: {error.strerror or error}", hint="make a new plan") from error
+    leftovers = list_leftovers(directory)
+    for name in leftovers:
+        disk.unlink(name.path)
+    for folder in {name.path.parent for name in leftovers}:
+        disk.sync_directory(folder)
+    return len(leftovers)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise, repeat
 from pathlib import Path
 
-from daemon.journal.archive_file import ArchiveReader
+from daemon.journal.archive_file import ArchiveReader, header_of
+from daemon.journal.base_file import first_base
 from daemon.journal.errors import JournalCorruptError, JournalError
 from daemon.journal.listing import check_ends, is_archived, list_journal
 from daemon.journal.segment import SegmentName, SegmentReader
@@ -106,6 +107,7 @@ def verify(
     except JournalCorruptError as error:
         found.problems.append(error.message)
     found.first_seq = segments[0].first_seq
+    _verify_base(directory, segments[0], found)
     before: _End | None = None
     for name, segment in zip(segments, _check_all(segments, advance, processes), strict=True):
         if None not in (before, segment.follows) and segment.follows != before:
@@ -113,6 +115,23 @@ def verify(
         _add(found, segment.found)
         before = segment.end
     return found
+
+
+def _verify_base(directory: Path, first: SegmentName, found: Verification) -> None:
+    """Check that the base state is whole, and that the first segment follows what it was made of."""
+    try:
+        base = first_base(directory)
+        if base is None:
+            return
+        base.check()
+        header, told = header_of(first), base.header
+    except TapedError as error:
+        found.problems.append(error.message)
+        return
+    if header.journal != told.journal:
+        found.problems.append(f"{base.path.name}: is of another journal")
+    elif (header.previous_sha256, header.previous_crc) != (told.previous_sha256, told.previous_crc):
+        found.problems.append(f"{first.path.name}: does not follow what {base.path.name} was made of")
 
 
 def _check_all(

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from daemon.journal.reader import JournalReader
+from daemon.readmodel.beginning import open_following
 from daemon.readmodel.catch_up import MAX_TRANSACTION_EVENTS, in_transactions
 from daemon.readmodel.database import REBUILD_HINT, ReadModelMismatchError
 from daemon.readmodel.writer import ReadModelWriter
@@ -168,7 +169,7 @@ class Projector:
                 self._changed.wait_for(lambda: self._stopping, RETRY_SECONDS)
 
     def _open(self) -> ReadModelWriter:
-        writer = ReadModelWriter(self._path, self._journal.journal_id, keep_ticks=self._keep_ticks)
+        writer = open_following(self._path, self._journal, self._keep_ticks)
         if writer.applied_seq > self._durable_seq:
             writer.close()
             raise ReadModelMismatchError(

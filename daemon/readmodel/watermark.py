@@ -6,6 +6,7 @@ from pathlib import Path
 
 from daemon.journal.reader import JournalReader
 from daemon.journal.segment import list_segments
+from daemon.readmodel.database import ReadModelError, open_reader
 from daemon.readmodel.writer import ReadModelWriter
 
 
@@ -20,3 +21,15 @@ def projected_seq(data: Path) -> int:
         return 0
     there = directory.is_dir() and list_segments(directory)
     return ReadModelWriter.applied_seq_of(path, JournalReader(directory).journal_id if there else None)
+
+
+def keep_ticks_of(data: Path) -> int | None:
+    """Return the limit of the tick tables of a data folder's read model; None where that cannot be read."""
+    try:
+        connection = open_reader(data / "readmodel.db")
+    except ReadModelError:
+        return None
+    try:
+        return int(connection.execute("SELECT value FROM meta WHERE name = 'keep_ticks'").get)
+    finally:
+        connection.close()

@@ -8,16 +8,18 @@ state as a whole (the limits of tables) happens at sequence numbers that are mul
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import apsw
 import msgspec
 
+from daemon.readmodel.content import connection_hash
 from daemon.readmodel.database import ReadModelError, named_errors, open_reader, open_writer, storable
 from daemon.readmodel.history import HistoryProjection
 from daemon.readmodel.market import MarketProjection, Numbered
+from daemon.readmodel.tables import dump_tables, load_tables
 from daemon.readmodel.trading import TradingProjection
 from schemas.codec import AnyEvent, UnknownEvent
 from schemas.events import Bar, Quote, Trade
@@ -95,6 +97,27 @@ class ReadModelWriter:
         except OverflowError:
             # Something needs more than SQLite's 64 signed bits: a volume, or an event that makes no sense.
             self._transaction([_fitting(event) for event in events], careful=True)
+
+    def seed(self, parts: Iterable[bytes]) -> None:
+        """Fill a fresh file with what `dump_tables` gave, in one transaction.
+
+        Raises:
+            ReadModelError: the rows are not known here, or SQLite failed; the file stays empty.
+        """
+        assert not self.applied_seq, "only a fresh read model is filled"
+        with named_errors(self.path, "fill"), self._connection:
+            load_tables(self._connection, parts)
+        self._load()
+
+    def dump(self, *, ticks_from: int = 0) -> Iterator[bytes]:
+        """Yield all rows, for `seed` of another file; nothing may be applied meanwhile."""
+        with named_errors(self.path, "read"):
+            yield from dump_tables(self._connection, ticks_from=ticks_from)
+
+    def content_hash(self) -> str:
+        """Return the fingerprint of what was applied, as `daemon.readmodel.content` makes it."""
+        with named_errors(self.path, "hash"):
+            return connection_hash(self._connection)
 
     def skip_to(self, seq: int) -> None:
         """Go on behind a number, because the journal tells that what lies before it is lost.

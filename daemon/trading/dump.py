@@ -197,6 +197,7 @@ def load(
     *,
     venue: str = "paper",
     kinds: Mapping[str, type[Strategy]] = STRATEGIES,
+    or_stop: bool = False,
 ) -> Core:
     """Return a core equal to the one that was dumped: in its state and in all it will decide.
 
@@ -205,17 +206,19 @@ def load(
         parts: what `CoreDump.parts` gave.
         venue: as for `Core`.
         kinds: as for `Core`.
+        or_stop: a strategy that does not take its part, as other code may, is stopped with that for a
+            reason instead of being the end of the load.
 
     Raises:
         DumpError: the parts are something else, or a strategy does not take its part.
     """
     try:
-        return _load(Core(journal_id, venue=venue, kinds=kinds), iter(parts))
+        return _load(Core(journal_id, venue=venue, kinds=kinds), iter(parts), or_stop=or_stop)
     except Exception as error:  # A strategy may raise anything, and so may parts of another version.
         raise DumpError(f"no dump that can be loaded: {type(error).__name__}: {error}") from error
 
 
-def _load(core: Core, parts: Iterator[bytes | memoryview]) -> Core:
+def _load(core: Core, parts: Iterator[bytes | memoryview], *, or_stop: bool) -> Core:
     stored = _layouts(next(parts))
     orders_in = LayoutReader[list[_Order]](list[_Order], stored, LIFTS).read
     head = LayoutReader[_Head](_Head, stored, LIFTS).read(next(parts))
@@ -254,7 +257,7 @@ def _load(core: Core, parts: Iterator[bytes | memoryview]) -> Core:
     )
     core.strategies.broken.update(head.broken)
     core.strategies.share_ppm.update(head.share_ppm)
-    core.strategies.load(head.strategies, head.history, core.orders)
+    core.strategies.load(head.strategies, head.history, core.orders, or_stop=or_stop)
     return core
 
 

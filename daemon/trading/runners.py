@@ -173,13 +173,28 @@ class Runners(Mapping[str, Runner]):
         """
         return [runner.dump() for runner in self._runners.values()]
 
-    def load(self, dumps: Sequence[RunnerDump], history: HistoryDump, orders: Mapping[int, Order]) -> None:
-        """Run the strategies of a dump, as if they had never stopped."""
+    def load(
+        self,
+        dumps: Sequence[RunnerDump],
+        history: HistoryDump,
+        orders: Mapping[int, Order],
+        *,
+        or_stop: bool = False,
+    ) -> None:
+        """Run the strategies of a dump, as if they had never stopped.
+
+        One that does not take its part raises what it raises; with `or_stop` it counts as broken.
+        """
         self.history.load(history)
         self.deaf = True
         for dump in dumps:
-            runner = Runner.load(self, dump, orders)
-            self._runners[runner.strategy_id] = runner
+            strategy_id = dump.started.strategy_id
+            try:
+                self._runners[strategy_id] = Runner.load(self, dump, orders)
+            except Exception as error:
+                if not or_stop:
+                    raise
+                self.broken[strategy_id] = f"its state cannot be read: {reason_of(error)}"
         self.deaf = False
         self._hook()
 

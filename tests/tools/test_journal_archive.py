@@ -65,7 +65,7 @@ def test_retain_shows_and_removes_only_when_told(data, capsys):
     assert taped("retain", data, "--max-bytes", "0") == 0
     shown = capsys.readouterr().out
     assert "2 segments would go" in shown
-    assert "the snapshot to start from ends at seq 250" in shown
+    assert "behind the snapshot at seq 250" in shown
     assert "nothing was removed" in shown
     assert len(numbers(data)) == 4
     assert taped("retain", data, "--max-bytes", "0", "--apply", "--json") == 0
@@ -75,11 +75,11 @@ def test_retain_shows_and_removes_only_when_told(data, capsys):
     assert verify(data / "journal").passed
 
 
-def test_retain_without_a_snapshot_removes_nothing(data, capsys):
+def test_retain_removes_nothing_that_timescaledb_has_not_confirmed(data, capsys):
     taped("archive", data)
-    assert taped("retain", data, "--max-age", 0, "--apply") == 0
-    assert "there is no snapshot" in capsys.readouterr().out
-    assert len(numbers(data)) == 4
+    assert taped("retain", data, "--max-age", 0, "--confirmed", 100, "--apply") == 0
+    assert "segment 2 stays: TimescaleDB has confirmed up to seq 100" in capsys.readouterr().out
+    assert [number for number, _ in numbers(data)] == [2, 3, 4]
 
 
 @pytest.mark.parametrize(

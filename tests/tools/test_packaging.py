@@ -106,7 +106,7 @@ def test_both_locks_agree_and_cover_what_the_project_declares(project_root):
     for requirement in project["dependencies"]:
         assert re.match(r"[a-z0-9-]+", requirement)[0] in run
     for requirement in project["optional-dependencies"]["dev"]:
-        assert re.match(r"[a-z0-9-]+", requirement)[0] in dev
+        assert re.match(r"[a-z0-9-]+", requirement.lower())[0] in dev
 
 
 def test_every_dependency_has_its_reason(project_root):

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from daemon.journal.archive_file import header_of
+from daemon.journal.base_file import BaseContent, draft_base, put_base
+from daemon.journal.disk import DISK, Disk
 from daemon.journal.reader import JournalReader
+from daemon.journal.retention import remove_leftovers
+from daemon.journal.segment import SegmentName
 from daemon.journal.writer import JournalWriter
 from schemas.events import Side, Trade
 
@@ -30,6 +35,13 @@ def open_small(directory: Path, **options) -> JournalWriter:
 
 def read_prices(directory: Path, first_seq: int = 1, last_seq: int | None = None) -> list[int]:
     return [e.price for b in JournalReader(directory).batches(first_seq, last_seq) for e in b.events]
+
+
+def begin_with(directory: Path, first: SegmentName, disk: Disk = DISK) -> None:
+    """Let go of what lies before a segment, as `daemon.shorten` does; the base state says nothing."""
+    content = BaseContent([b"core"], [b"tables"])
+    put_base(directory, draft_base(directory, header_of(first), content, made_ns=1, disk=disk), disk)
+    remove_leftovers(directory, disk)
 
 
 def crash(writer: JournalWriter) -> None:

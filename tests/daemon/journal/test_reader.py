@@ -10,8 +10,7 @@ from daemon.journal.archive import archive_journal
 from daemon.journal.errors import JournalCorruptError, JournalError
 from daemon.journal.listing import list_journal
 from daemon.journal.reader import JournalReader
-from daemon.journal.retention import Policy, apply_retention, plan_retention
-from tests.daemon.journal.conftest import open_small, read_prices, trades
+from tests.daemon.journal.conftest import begin_with, open_small, read_prices, trades
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +59,7 @@ def test_a_segment_that_went_in_the_midst_of_reading_is_told(journal):
     archive_journal(journal)
     reading = JournalReader(journal).batches()
     next(reading)
-    plan = plan_retention(journal, Policy(max_bytes=0), now_ns=0, confirmed_seq=None, snapshot_seq=1200)
-    apply_retention(plan)
+    begin_with(journal, list_journal(journal)[3])
     with pytest.raises(JournalError, match="is gone"):
         list(reading)
 
