@@ -48,8 +48,8 @@ MUTATIONS = (
     Mutation(
         "fdatasync: the call under it",
         "daemon/journal/disk.py",
-        "        os.fdatasync(fd)\n",
-        "        pass\n",
+        '"""Make written data durable."""\n        os.fdatasync(fd)\n',
+        '"""Make written data durable."""\n',
         _POWER,
     ),
     Mutation(
