@@ -130,8 +130,8 @@ def test_long_and_short_are_mirror_images(events):
     one, other = Position(), Position()
     for event in events:
         value = notional(instrument(), event.price, event.quantity)
-        one.apply(event.side * event.quantity, event.side * value)
-        other.apply(-event.side * event.quantity, -event.side * value)
+        one.apply(event.side * event.quantity, event.side * value, 0)
+        other.apply(-event.side * event.quantity, -event.side * value, 0)
     assert (one.quantity, one.cost_basis) == (-other.quantity, -other.cost_basis)
 
 
@@ -140,9 +140,9 @@ def test_a_fill_through_zero_realises_the_old_side_and_opens_the_new_one():
     portfolio.apply_fill(fill(Side.BUY, 10_000, 2_000), instrument())
     profit = portfolio.apply_fill(fill(Side.SELL, 11_000, 5_000), instrument())
     position = portfolio.positions[1]
-    assert profit == 20 * USD
+    assert profit == (20 * USD, 20 * USD)
     assert (position.quantity, position.cost_basis, position.realised) == (-3_000, -330 * USD, 20 * USD)
-    assert position.unrealised(instrument(), 10_000) == 30 * USD
+    assert position.unrealised(instrument(), 10_000).average == 30 * USD
     assert portfolio.equity({1: instrument()}, {1: 10_000}) == {"USD": 50 * USD}
     assert portfolio.equity({1: instrument()}, {}) == {"USD": 20 * USD}
 
