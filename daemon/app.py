@@ -30,7 +30,7 @@ from daemon.readmodel.watermark import projected_seq
 from daemon.settings import Settings
 from daemon.snapshots import Snapshots
 from daemon.start import core_at_end
-from daemon.trading.core import Core
+from daemon.trading.core import CURRENCY_SETTING, Core
 from daemon.upkeep import Upkeep
 from daemon.venue.feeds.feed import Feed, make_feed
 from daemon.venue.paper import PaperVenue
@@ -223,6 +223,7 @@ class Daemon:
             "venue.kind": venue.kind,
             "venue.maker_fee_ppm": venue.maker_fee_ppm,
             "venue.taker_fee_ppm": venue.taker_fee_ppm,
+            CURRENCY_SETTING: self.settings.account.currency,
         }
         events: list[Event] = [
             DaemonStarted(

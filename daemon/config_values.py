@@ -8,13 +8,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from daemon.settings import Rule, Settings, StrategySettings
+from daemon.trading.calendar import CalendarError, always
 from daemon.trading.commands import MAX_TEXT
 from daemon.trading.money import MAX_INTEGER, money
 from schemas.decimals import DecimalError
@@ -183,10 +184,13 @@ def check(key: str, raw: Any, *, source: str, folder: Path | None = None) -> Any
         if kind == tuple[str, ...]:
             return tuple(_scalar(key, item, str, source=source) for item in raw)
         return tuple(_path(key, item, source=source, folder=folder) for item in raw)
+    if raw == "" and declared.default == "":
+        return ""  # What may be left out may be given as nothing.
     value = _scalar(key, raw, kind, source=source)
     low, high = rule.minimum, rule.maximum
     outside = (low is not None and value < low) or (high is not None and value > high)
-    if outside or (rule.choices and value not in rule.choices):
+    wrong = rule.form and not _FORMS[rule.form].fits(value)
+    if outside or wrong or (rule.choices and value not in rule.choices):
         raise _refused(key, value, source=source)
     return value
 
@@ -204,6 +208,8 @@ def allowed(declared: Declared) -> str:
     rule = declared.rule
     if rule.choices:
         return " or ".join(rule.choices)
+    if rule.form:
+        return _FORMS[rule.form].told
     kind = _KINDS[declared.type]
     low, high = (
         None if limit is None else f"{limit:,}".removesuffix(".0").replace(",", "_")
@@ -212,6 +218,35 @@ def allowed(declared: Declared) -> str:
     if low and high:
         return f"{kind} from {low} to {high}"
     return f"{kind} from {low} up" if low else kind
+
+
+class _Form(NamedTuple):
+    """A form of text: whether a value has it, and how it is told."""
+
+    fits: Callable[[str], bool]
+    told: str
+
+
+def _is_amount(text: str) -> bool:
+    try:
+        return len(text) <= MAX_TEXT and money(text) > 0
+    except DecimalError:
+        return False
+
+
+def _is_zone(text: str) -> bool:
+    try:
+        always(text)
+    except CalendarError:
+        return False
+    return True
+
+
+_FORMS: Mapping[str, _Form] = {
+    "amount": _Form(_is_amount, "decimal text above zero such as '100000.50'"),
+    "currency": _Form(lambda text: bool(_CURRENCY.fullmatch(text)), "2 to 16 capital letters and digits"),
+    "zone": _Form(_is_zone, "an IANA zone such as America/New_York"),
+}
 
 
 def _scalar(key: str, raw: Any, kind: Any, *, source: str) -> Any:

@@ -16,12 +16,16 @@ Parameter = bool | int | float | str
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a setting's value must be, beyond its type; `doc` is what `taped check-config` shows."""
+    """What a setting's value must be, beyond its type; `doc` is what `taped check-config` shows.
+
+    `form` is that of a text: `currency`, `amount` (decimal above zero) or `zone` (IANA).
+    """
 
     doc: str
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    form: str = ""
 
 
 def _setting(
@@ -31,8 +35,9 @@ def _setting(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
+    form: str = "",
 ) -> T:
-    rule = Rule(doc, minimum, maximum, choices)
+    rule = Rule(doc, minimum, maximum, choices, form)
     # A dataclass takes the Field for the default; to a type checker it is the default itself.
     return field(default=default, metadata={"rule": rule})
 
@@ -124,6 +129,9 @@ class AccountSettings:
     """What a new journal starts with."""
 
     cash: Mapping[str, str] = _mapping("cash of a new journal: currency to decimal text")
+    currency: str = _setting(
+        "", "currency in which all is summed up; that of the first deposit when empty", form="currency"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -345,7 +345,7 @@ class _Run:
             instrument = core.instruments[instrument_id]
             currency = instrument.quote_currency
             price = core.books[instrument_id].mark(position.quantity)
-            unrealised = 0 if price is None else position.unrealised(instrument, price)
+            unrealised = 0 if price is None else position.unrealised(instrument, price).average
             result.realised[currency] = result.realised.get(currency, 0) + position.realised
             result.unrealised[currency] = result.unrealised.get(currency, 0) + unrealised
             result.positions[f"{instrument.symbol}@{instrument.venue}"] = {

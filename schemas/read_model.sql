@@ -14,14 +14,15 @@
 --   bars of 1 s / 1 min             7 / 400 days before the instrument's latest tick
 --   events                          the last 1,000,000
 --   sensors                         the last 100,000
---   equity                          the last 400 days, one row a minute at most
+--   equity, equity_total            the last 400 days, one row a minute at most
 -- Longer bars, orders, fills and imports stay.
 
 CREATE TABLE meta (
     name  TEXT PRIMARY KEY,
     value ANY NOT NULL
 ) STRICT, WITHOUT ROWID;
--- journal_id, schema_version, keep_ticks, applied_seq, applied_ns (time of that event), events_total
+-- journal_id, schema_version, keep_ticks, applied_seq, applied_ns (time of that event), events_total,
+-- currency (in which all is summed up: that of the setting account.currency, else of the first deposit)
 
 CREATE TABLE instruments (
     instrument_id  INTEGER PRIMARY KEY,
@@ -187,7 +188,9 @@ CREATE TABLE fills (
     fee_scale      INTEGER NOT NULL,
     fee_currency   TEXT NOT NULL,
     liquidity      INTEGER NOT NULL,
-    realised       TEXT NOT NULL,        -- profit this fill realised, before its fee, in the quote currency
+    realised       TEXT NOT NULL,        -- profit this fill realised at average cost, before its fee, in the
+                                         -- quote currency
+    realised_fifo  TEXT NOT NULL,        -- the same by lots, first in first out
     strategy_id    TEXT,
     ts_ns          INTEGER NOT NULL,
     received_ns    INTEGER NOT NULL,
@@ -196,18 +199,33 @@ CREATE TABLE fills (
 
 CREATE TABLE positions (
     instrument_id INTEGER PRIMARY KEY,
-    quantity      ANY NOT NULL,          -- negative: short; decimal TEXT beyond 64 bits
-    cost_basis    TEXT NOT NULL,         -- what the open quantity cost, negative when short
-    realised      TEXT NOT NULL,         -- profit before fees
-    updated_ns    INTEGER NOT NULL,
-    updated_seq   INTEGER NOT NULL
+    quantity        ANY NOT NULL,        -- negative: short; decimal TEXT beyond 64 bits
+    cost_basis      TEXT NOT NULL,       -- what the open quantity cost on average, negative when short
+    realised        TEXT NOT NULL,       -- profit at average cost, before fees
+    cost_basis_fifo TEXT NOT NULL,       -- what the open lots cost together
+    realised_fifo   TEXT NOT NULL,       -- profit by lots, first in first out, before fees
+    lots_closed     INTEGER NOT NULL,    -- lots that are gone; the oldest open one bears this number
+    updated_ns      INTEGER NOT NULL,
+    updated_seq     INTEGER NOT NULL
 ) STRICT;
+
+-- What is open of each position, by the fills that opened it: at most 1,000, then the newest takes more in.
+CREATE TABLE lots (
+    instrument_id INTEGER NOT NULL,
+    number        INTEGER NOT NULL,      -- from 0, in order of opening; never given twice
+    quantity      ANY NOT NULL,          -- as in positions
+    cost          TEXT NOT NULL,         -- negative when short
+    opened_ns     INTEGER NOT NULL,      -- time of the fill
+    PRIMARY KEY (instrument_id, number)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE account (
     currency    TEXT PRIMARY KEY,
     cash        TEXT NOT NULL,
     deposits    TEXT NOT NULL,
+    withdrawals TEXT NOT NULL,
     fees        TEXT NOT NULL,           -- paid so far; they are out of the cash already
+    maker_fees  TEXT NOT NULL,           -- the part of them for fills that had rested
     updated_ns  INTEGER NOT NULL,
     updated_seq INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -220,8 +238,20 @@ CREATE TABLE equity (
     cash         TEXT NOT NULL,
     market_value TEXT NOT NULL,
     equity       TEXT NOT NULL,
+    gross        TEXT NOT NULL,          -- value of all positions without signs; market_value is the net
     PRIMARY KEY (currency, minute_ns)
 ) STRICT, WITHOUT ROWID;
+
+-- The same in one currency (meta.currency), at the marks of instruments that trade one for another.
+CREATE TABLE equity_total (
+    minute_ns    INTEGER PRIMARY KEY,
+    seq          INTEGER NOT NULL,
+    currency     TEXT NOT NULL,
+    market_value TEXT NOT NULL,
+    equity       TEXT NOT NULL,
+    gross        TEXT NOT NULL,
+    unknown      TEXT NOT NULL           -- JSON array of currencies that no price leads from; they are left out
+) STRICT;
 
 CREATE TABLE strategies (
     strategy_id    TEXT PRIMARY KEY,

@@ -23,10 +23,12 @@ Shape = tuple[list[str], list[tuple[str, Callable[[Any], Any]]]]
 
 MAX_ROWS = 1_000
 _FIRST, _LAST = -(2**63), 2**63 - 1
+_MONEY = (
+    "cost_basis cost_basis_fifo realised realised_fifo cost cash deposits withdrawals fees maker_fees"
+    " market_value equity gross"
+)
 _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(
-        ("cost_basis", "realised", "cash", "deposits", "fees", "market_value", "equity"), from_text
-    ),
+    **dict.fromkeys(_MONEY.split(), from_text),
     **dict.fromkeys(("quantity", "volume", "filled_value"), int),
     **dict.fromkeys(("is_open", "post_only", "reduce_only", "running", "finished"), bool),
 }
@@ -69,7 +71,7 @@ class ReadModelQueries:
         self._connection.close()
 
     def status(self) -> Row:
-        """Return journal_id, schema_version, keep_ticks, applied_seq, applied_ns and events_total."""
+        """Return what stands in the table `meta`: journal_id, applied_seq and others."""
         return {row["name"]: row["value"] for row in self._rows("SELECT name, value FROM meta")}
 
     def instruments(self) -> list[Row]:
@@ -184,8 +186,12 @@ class ReadModelQueries:
         """Return positions with their instrument's scales and last prices; flat ones with a past too."""
         return self._rows(_POSITIONS)
 
+    def lots(self, instrument_id: int) -> list[Row]:
+        """Return the open lots of a position, oldest first."""
+        return self._rows("SELECT * FROM lots WHERE instrument_id = ? ORDER BY number", (instrument_id,))
+
     def account(self) -> list[Row]:
-        """Return cash, deposits and fees of each currency."""
+        """Return cash, deposits, withdrawals and fees of each currency."""
         return self._rows("SELECT * FROM account ORDER BY currency")
 
     def equity(self, currency: str, *, from_ns: int | None = None, limit: int = 500) -> list[Row]:
@@ -194,6 +200,15 @@ class ReadModelQueries:
         rows = self._rows(
             f"SELECT * FROM equity WHERE currency = ? AND minute_ns >= ? ORDER BY minute_ns {order} LIMIT ?",  # noqa: S608
             (currency, _or(from_ns, _FIRST), _bounded(limit)),
+        )
+        return rows[::-1] if from_ns is None else rows
+
+    def equity_total(self, *, from_ns: int | None = None, limit: int = 500) -> list[Row]:
+        """Return the same in one currency; `unknown` is JSON: currencies that are left out."""
+        order = "DESC" if from_ns is None else "ASC"
+        rows = self._rows(
+            f"SELECT * FROM equity_total WHERE minute_ns >= ? ORDER BY minute_ns {order} LIMIT ?",  # noqa: S608
+            (_or(from_ns, _FIRST), _bounded(limit)),
         )
         return rows[::-1] if from_ns is None else rows
 

@@ -23,19 +23,23 @@ from daemon.trading.commands import (
     SetTradingState,
     StartStrategy,
     StopStrategy,
+    Withdraw,
     parse,
 )
 from daemon.trading.gate import KILL, LINK, is_halted
+from daemon.trading.money import MONEY_SCALE
 from daemon.trading.order_table import OrderTable
 from daemon.trading.orders import Order, OrderStatus
 from daemon.trading.portfolio import Account, Position
-from daemon.trading.risk import refusal
+from daemon.trading.risk import free_cash, refusal
 from daemon.trading.runner import Draft, cancel_draft
 from daemon.trading.runners import MAX_STRATEGIES, Runners, stop_drafts
 from daemon.trading.strategy import StrategyError, check_parameters
+from schemas.decimals import decimal_text
 from schemas.errors import TapedError
 from schemas.events import (
     CancelRequested,
+    CashWithdrawn,
     Event,
     InstrumentDefined,
     InstrumentStateChanged,
@@ -288,6 +292,8 @@ class Answers:
                     )
                 case Kill():
                     self._kill(command, event.who)
+                case Withdraw():
+                    self._withdraw(command, event.who)
                 case StartStrategy():
                     self._start(command)
                 case StopStrategy():
@@ -310,6 +316,17 @@ class Answers:
                 reason = f"kill switch of {who}"
                 self._pending.append(partial(StrategyStopped, strategy_id=strategy_id, reason=reason))
             self._follow_all()
+
+    def _withdraw(self, command: Withdraw, who: str) -> None:
+        currency, free = command.currency, free_cash(command.currency, self._view)
+        amount = decimal_text(command.amount, MONEY_SCALE)
+        if command.amount > free:
+            raise CommandError(
+                f"withdraw of {amount} {currency}: {decimal_text(free, MONEY_SCALE)} {currency} are free"
+            )
+        self._pending.append(
+            partial(CashWithdrawn, currency=currency, amount=amount, source=f"operator:{who}")
+        )
 
     def _start(self, command: StartStrategy) -> None:
         strategies = self._view.strategies

@@ -38,6 +38,14 @@ class Deposit:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Money to be paid out, as in `Deposit`."""
+
+    currency: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
 class StartStrategy:
     """Run a strategy; `instruments` are symbols, or `SYMBOL@VENUE` where a symbol stands twice."""
 
@@ -87,7 +95,16 @@ class Kill:
     flatten: bool
 
 
-Command = Deposit | StartStrategy | StopStrategy | SetParameters | SetTradingState | SetInstrumentState | Kill
+Command = (
+    Deposit
+    | Withdraw
+    | StartStrategy
+    | StopStrategy
+    | SetParameters
+    | SetTradingState
+    | SetInstrumentState
+    | Kill
+)
 
 
 def parse(event: OperatorCommand) -> Command | None:
@@ -113,14 +130,21 @@ def _text(event: OperatorCommand, name: str) -> str:
 
 
 def _deposit(event: OperatorCommand) -> Deposit:
-    currency = _text(event, "currency")
+    return Deposit(_text(event, "currency"), _amount(event))
+
+
+def _withdraw(event: OperatorCommand) -> Withdraw:
+    return Withdraw(_text(event, "currency"), _amount(event))
+
+
+def _amount(event: OperatorCommand) -> int:
     try:
         amount = money(_text(event, "amount"))
     except DecimalError as error:
         raise CommandError(f"{event.command}: amount: {error.message}") from error
     if amount <= 0:
         raise CommandError(f"{event.command}: amount must be above zero")
-    return Deposit(currency, amount)
+    return amount
 
 
 def _stop(event: OperatorCommand) -> StopStrategy:
@@ -173,6 +197,7 @@ def _parameters(event: OperatorCommand) -> dict[str, Scalar]:
 
 _PARSERS: dict[str, Callable[[OperatorCommand], Command]] = {
     "account.deposit": _deposit,
+    "account.withdraw": _withdraw,
     "strategy.start": _start,
     "strategy.stop": _stop,
     "strategy.set": _set,

@@ -19,7 +19,7 @@ from daemon.trading.books import Book
 from daemon.trading.calendar import Calendars
 from daemon.trading.commands import CommandError, Deposit, Kill, parse
 from daemon.trading.gate import KILL
-from daemon.trading.money import fee_money
+from daemon.trading.money import fee_money, money
 from daemon.trading.order_table import OrderTable
 from daemon.trading.orders import Order, OrderStateError
 from daemon.trading.portfolio import Account, Portfolio, Position
@@ -27,6 +27,7 @@ from daemon.trading.risk import free_cash
 from daemon.trading.runners import Runners
 from daemon.trading.strategies import STRATEGIES
 from daemon.trading.strategy import Strategy
+from daemon.trading.valuation import Exchange, Total, Worth, worth_by_currency
 from schemas.codec import AnyEvent
 from schemas.errors import TapedError
 from schemas.events import (
@@ -34,6 +35,7 @@ from schemas.events import (
     Bar,
     CancelRejected,
     CancelRequested,
+    CashWithdrawn,
     ClockTicked,
     DaemonStarted,
     Event,
@@ -70,6 +72,9 @@ from schemas.events import (
 
 TAKER_FEE_SETTING = "venue.taker_fee_ppm"
 """Key of `DaemonStarted.settings` that the cash rule takes the fee from."""
+
+CURRENCY_SETTING = "account.currency"
+"""Key of `DaemonStarted.settings` that tells the currency in which all is summed up."""
 
 
 class InstrumentError(TapedError):
@@ -114,6 +119,8 @@ class Core:
         self.flattening: set[int] | None = None
         self.unsettled = False
         self.taker_fee_ppm = 0
+        self.currency = ""
+        self.exchange = Exchange(self.instruments)
         self.strategies = Runners(kinds, self.books, self)
         self._pending = self.strategies.pending
         self._answers = Answers(self, self._pending)
@@ -146,6 +153,7 @@ class Core:
             StrategyStopped: self._strategy_stopped,
             StrategyParametersChanged: self._strategy_changed,
             OperatorCommand: self._commanded,
+            CashWithdrawn: self._withdrawn,
             DaemonStarted: self._daemon_started,
             ClockTicked: self._ticked,
         }
@@ -180,14 +188,21 @@ class Core:
         """Return the first order that was requested under the caller's own id."""
         return self.orders.by_client_id(client_id)
 
+    def mark(self, instrument_id: int, quantity: int) -> int | None:
+        """Return the price a holding of that sign is valued at; None when none is known."""
+        return self.books[instrument_id].mark(quantity)
+
+    def worth(self) -> dict[str, Worth]:
+        """Return cash, positions at their marks and exposure, by currency, as money."""
+        return worth_by_currency(self.portfolio, self.instruments, self.mark)
+
+    def total(self) -> Total:
+        """Return all of `worth` in the currency of `account.currency`, else of the first deposit."""
+        return self.exchange.total(self.worth(), self.currency or self.account.main_currency, self.mark)
+
     def equity(self) -> dict[str, int]:
         """Return cash plus positions at their marks, by currency, as money."""
-        marks = {}
-        for instrument_id, position in self.positions.items():
-            price = self.books[instrument_id].mark(position.quantity)
-            if price is not None:
-                marks[instrument_id] = price
-        return self.portfolio.equity(self.instruments, marks)
+        return {currency: worth.equity for currency, worth in self.worth().items()}
 
     def free_cash(self, currency: str) -> int:
         """Return the cash that working orders do not need, as money."""
@@ -343,6 +358,7 @@ class Core:
             book.instrument = event
             self.strategies.forget(instrument_id)
         book.instrument = self.instruments[instrument_id] = event
+        self.exchange.forget()
         book.calendar = self.calendars.of(event)
 
     def _calendar(self, seq: int, event: SessionCalendarDefined) -> None:  # noqa: ARG002
@@ -433,12 +449,15 @@ class Core:
             self.flattening = set() if command.flatten else None
         elif isinstance(command, Deposit):
             self.account.deposit(command.currency, command.amount)
-        elif isinstance(command, Kill):
-            self.flattening = set() if command.flatten else None
+
+    def _withdrawn(self, seq: int, event: CashWithdrawn) -> None:  # noqa: ARG002
+        self.account.withdraw(event.currency, money(event.amount))
 
     def _daemon_started(self, seq: int, event: DaemonStarted) -> None:  # noqa: ARG002
         fee = event.settings.get(TAKER_FEE_SETTING)
         self.taker_fee_ppm = fee if type(fee) is int else 0
+        currency = event.settings.get(CURRENCY_SETTING)
+        self.currency = currency if isinstance(currency, str) else ""
         self.strategies.configure(event.settings)
 
     def _ticked(self, seq: int, event: ClockTicked) -> None:  # noqa: ARG002
@@ -453,6 +472,7 @@ class Core:
             "instrument_states": {i: state.name for i, state in self.instrument_states.items()},
             "flattening": None if self.flattening is None else sorted(self.flattening),
             "taker_fee_ppm": self.taker_fee_ppm,
+            "currency": self.currency,
             "instruments": msgspec.to_builtins(list(self.instruments.values())),
             "calendars": msgspec.to_builtins(list(self.calendars.defined.values())),
             "books": {
@@ -461,13 +481,7 @@ class Core:
             },
             "orders": self.orders.state(),
             "working": list(self.orders.working),
-            "positions": {
-                instrument_id: (position.quantity, position.cost_basis, position.realised)
-                for instrument_id, position in self.positions.items()
-            },
-            "cash": dict(self.account.cash),
-            "deposits": dict(self.account.deposits),
-            "fees": dict(self.account.fees),
+            **self.portfolio.state(),
             "strategies": {strategy_id: runner.state() for strategy_id, runner in self.strategies.items()},
             "share_ppm": dict(self.strategies.share_ppm),
             "history": self.strategies.history.state(),

@@ -19,6 +19,7 @@ import msgspec
 from daemon.trading.books import Book
 from daemon.trading.core import Core
 from daemon.trading.history import HistoryDump
+from daemon.trading.lots import Lot, Lots
 from daemon.trading.orders import Order, OrderStatus
 from daemon.trading.portfolio import Position
 from daemon.trading.runner import RunnerDump
@@ -76,10 +77,19 @@ class _Market(msgspec.Struct, array_like=True):
     ask: Quote | None
 
 
+class _Lot(msgspec.Struct, array_like=True):
+    quantity: str
+    cost: str
+    opened_ns: int
+
+
 class _Position(msgspec.Struct, array_like=True):
     quantity: str
     cost_basis: str
     realised: str
+    realised_fifo: str | None = None
+    lots: list[_Lot] = []
+    lots_closed: int = 0
 
 
 class _Head(msgspec.Struct, array_like=True):
@@ -104,6 +114,9 @@ class _Head(msgspec.Struct, array_like=True):
     instrument_states: dict[int, TradingState] = {}
     held: list[_Order] = []
     flattening: list[int] | None = None
+    withdrawals: dict[str, str] = {}
+    maker_fees: dict[str, str] = {}
+    currency: str = ""
 
 
 LIFTS: Mapping[str, Lift] = {}
@@ -168,12 +181,14 @@ def dump(core: Core) -> CoreDump:
                 instruments=list(core.instruments.values()),
                 books=[_Market(book.trade, book.bid, book.ask) for book in core.books.values()],
                 positions={
-                    instrument_id: _Position(str(held.quantity), str(held.cost_basis), str(held.realised))
-                    for instrument_id, held in core.positions.items()
+                    instrument_id: _plain_position(held) for instrument_id, held in core.positions.items()
                 },
                 cash=_texts(account.cash),
                 deposits=_texts(account.deposits),
                 fees=_texts(account.fees),
+                withdrawals=_texts(account.withdrawals),
+                maker_fees=_texts(account.maker_fees),
+                currency=core.currency,
                 undecided=[_plain(order) for order in orders.undecided],
                 held=[_plain(order) for order in orders.held],
                 flattening=None if core.flattening is None else sorted(core.flattening),
@@ -227,6 +242,7 @@ def _load(core: Core, parts: Iterator[bytes | memoryview], *, or_stop: bool) -> 
     core.trading_state = head.trading_state
     core.trading_source = head.trading_source
     core.taker_fee_ppm = head.taker_fee_ppm
+    core.currency = head.currency
     for calendar in head.calendars:
         core.calendars.define(calendar)
     core.instrument_states.update(head.instrument_states)
@@ -237,12 +253,14 @@ def _load(core: Core, parts: Iterator[bytes | memoryview], *, or_stop: bool) -> 
         book = core.books[instrument.instrument_id] = Book(instrument, core.calendars.of(instrument))
         book.trade, book.bid, book.ask = market.trade, market.bid, market.ask
     for instrument_id, held in head.positions.items():
-        core.positions[instrument_id] = Position(int(held.quantity), int(held.cost_basis), int(held.realised))
+        core.positions[instrument_id] = _position(held)
     account = core.account
     for amounts, texts in (
         (account.cash, head.cash),
         (account.deposits, head.deposits),
         (account.fees, head.fees),
+        (account.withdrawals, head.withdrawals),
+        (account.maker_fees, head.maker_fees),
     ):
         amounts.update((currency, int(text)) for currency, text in texts.items())
     closed = [_order(plain) for part in parts for plain in orders_in(part)]
@@ -259,6 +277,30 @@ def _load(core: Core, parts: Iterator[bytes | memoryview], *, or_stop: bool) -> 
     core.strategies.share_ppm.update(head.share_ppm)
     core.strategies.load(head.strategies, head.history, core.orders, or_stop=or_stop)
     return core
+
+
+def _plain_position(held: Position) -> _Position:
+    return _Position(
+        str(held.quantity),
+        str(held.cost_basis),
+        str(held.realised),
+        str(held.realised_fifo),
+        [_Lot(str(lot.quantity), str(lot.cost), lot.opened_ns) for lot in held.lots],
+        held.lots.closed,
+    )
+
+
+def _position(held: _Position) -> Position:
+    if held.realised_fifo is None:
+        raise DumpError("positions without their lots: a dump from before lots were kept")
+    lots = (Lot(int(lot.quantity), int(lot.cost), lot.opened_ns) for lot in held.lots)
+    return Position(
+        int(held.quantity),
+        int(held.cost_basis),
+        int(held.realised),
+        int(held.realised_fifo),
+        Lots(lots, held.lots_closed),
+    )
 
 
 def _texts(amounts: Mapping[str, int]) -> dict[str, str]:

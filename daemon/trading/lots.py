@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 MAX_LOTS = 1_000
 """Open lots that are kept apart; when there are so many, what is opened further joins the newest."""
@@ -24,12 +25,17 @@ class Lot:
 
 
 class Lots:
-    """Open lots, oldest first; all long or all short."""
+    """Open lots, oldest first; all long or all short.
 
-    __slots__ = ("_lots",)
+    Attributes:
+        closed: lots that were closed to the end, so that each has a number of its own for ever.
+    """
 
-    def __init__(self, lots: Iterable[Lot] = ()) -> None:
+    __slots__ = ("_lots", "closed")
+
+    def __init__(self, lots: Iterable[Lot] = (), closed: int = 0) -> None:
         self._lots = deque(lots)
+        self.closed = closed
 
     def __len__(self) -> int:
         return len(self._lots)
@@ -38,7 +44,7 @@ class Lots:
         return iter(self._lots)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Lots) and self._lots == other._lots
+        return isinstance(other, Lots) and (self._lots, self.closed) == (other._lots, other.closed)
 
     __hash__ = None  # type: ignore[assignment]  # They change.
 
@@ -66,6 +72,7 @@ class Lots:
                 profit += oldest.quantity * unit - oldest.cost
                 quantity += oldest.quantity
                 lots.popleft()
+                self.closed += 1
                 continue
             share = abs(oldest.cost) * abs(quantity) // abs(oldest.quantity)
             cost = share if oldest.cost >= 0 else -share
@@ -76,6 +83,11 @@ class Lots:
         if quantity:
             self._open(quantity, quantity * unit, ts_ns)
         return profit
+
+    def numbered(self, first: int = 0) -> Iterator[tuple[int, Lot]]:
+        """Yield number and lot of those from a number on, oldest first."""
+        start = max(0, first - self.closed)
+        return enumerate(islice(self._lots, start, None), self.closed + start)
 
     def _open(self, quantity: int, cost: int, ts_ns: int) -> None:
         if len(self._lots) < MAX_LOTS:

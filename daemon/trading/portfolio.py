@@ -10,9 +10,8 @@ currency, at any time, in either way and to the last digit:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from daemon.trading.lots import Lots
 from daemon.trading.money import MONEY_SCALE, fee_money, notional
@@ -85,6 +84,12 @@ class Position:
         self.realised += profit
         return profit
 
+    def state(self) -> tuple[Any, ...]:
+        """Return everything as plain exact values."""
+        lots = [(lot.quantity, lot.cost, lot.opened_ns) for lot in self.lots]
+        sums = (self.quantity, self.cost_basis, self.realised, self.realised_fifo)
+        return (*sums, self.lots.closed, lots)
+
     def unrealised(self, instrument: InstrumentDefined, price: int) -> Realised:
         """Return the profit that closing at this price would realise."""
         value = notional(instrument, price, self.quantity)
@@ -107,6 +112,11 @@ class Account:
     withdrawals: dict[str, int] = field(default_factory=dict)
     fees: dict[str, int] = field(default_factory=dict)
     maker_fees: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def main_currency(self) -> str:
+        """The currency that was paid in first; empty before that."""
+        return next(iter(self.deposits), "")
 
     def deposit(self, currency: str, amount: int) -> None:
         """Pay money in."""
@@ -160,14 +170,14 @@ class Portfolio:
             position = self.positions[fill.instrument_id] = Position()
         return position.apply(quantity, value, fill.ts_ns)
 
-    def equity(
-        self, instruments: Mapping[int, InstrumentDefined], marks: Mapping[int, int]
-    ) -> dict[str, int]:
-        """Return cash plus positions at market by currency; a position without a mark counts at cost."""
-        worth = dict(self.account.cash)
-        for instrument_id, position in self.positions.items():
-            instrument = instruments[instrument_id]
-            price = marks.get(instrument_id)
-            value = position.cost_basis if price is None else notional(instrument, price, position.quantity)
-            worth[instrument.quote_currency] = worth.get(instrument.quote_currency, 0) + value
-        return worth
+    def state(self) -> dict[str, Any]:
+        """Return everything as plain exact values."""
+        account = self.account
+        return {
+            "positions": {key: position.state() for key, position in self.positions.items()},
+            "cash": dict(account.cash),
+            "deposits": dict(account.deposits),
+            "withdrawals": dict(account.withdrawals),
+            "fees": dict(account.fees),
+            "maker_fees": dict(account.maker_fees),
+        }

@@ -137,6 +137,9 @@ def busy_stream(seed: int, steps: int) -> Recorder:
                 recorder.put(CancelRequested(ts_ns=now, order_id=order_id, source="operator:anna"))
             case 11:
                 recorder.foreign(_oddity(rng, now, step))
+            case 12:
+                currency, amount = rng.choice(("USD", "EUR", "BNB")), rng.choice(("0.5", "70000"))
+                recorder.put(command("account.withdraw", currency=currency, amount=amount))
     return recorder
 
 

@@ -9,13 +9,14 @@ from daemon.readmodel.database import ReadModelError
 from daemon.readmodel.money_text import from_text, to_text
 from daemon.readmodel.queries import ReadModelQueries
 from daemon.readmodel.writer import ReadModelWriter
-from schemas.events import CancelRequested, ClockTicked, Side
+from schemas.events import CancelRequested, ClockTicked, DaemonStarted, Side
 from tests.daemon.readmodel.conftest import (
     SECOND,
     START,
     apply_cut,
     begun,
     command,
+    instrument,
     order,
     quote,
     trade,
@@ -83,6 +84,29 @@ def test_the_first_clock_tick_of_a_minute_writes_equity_and_later_ones_do_not(re
     rows = ask().equity("EUR")
     assert [(row["minute_ns"] - START + START % (60 * SECOND)) // (60 * SECOND) for row in rows] == [1, 2]
     assert [row["seq"] for row in rows] == [len(recorder.stream) - 3, len(recorder.stream)]
+
+
+def test_the_total_is_in_the_currency_of_the_first_deposit_until_a_start_names_another(recorder, ask):
+    pair = instrument(3, base_currency="EUR", quote_currency="USD")
+    recorder.put(pair, trade(START, 125, instrument_id=3))
+    recorder.put(ClockTicked(ts_ns=START + 60 * SECOND, synchronized=True))
+    settings = {"account.currency": "EUR"}
+    recorder.put(
+        DaemonStarted(ts_ns=START, daemon_version="", config_hash="", code_hash="", settings=settings)
+    )
+    recorder.put(ClockTicked(ts_ns=START + 120 * SECOND, synchronized=True))
+    queries = ask()
+    assert [(row["currency"], row["equity"], row["unknown"]) for row in queries.equity_total()] == [
+        ("USD", 100_000 * MONEY + 50_000 * MONEY * 5 // 4 + MONEY * 5 // 8, "[]"),
+        ("EUR", 80_000 * MONEY + 50_000 * MONEY + MONEY // 2, "[]"),
+    ]
+    assert queries.status()["currency"] == "EUR"
+
+
+def test_a_currency_that_no_price_leads_from_is_named_beside_the_total(recorder, ask):
+    recorder.put(ClockTicked(ts_ns=START + 60 * SECOND, synchronized=True))
+    (row,) = ask().equity_total()
+    assert (row["equity"], row["unknown"]) == (100_000 * MONEY, '["EUR"]')
 
 
 def test_a_client_id_that_is_taken_stays_with_the_first_order(recorder, ask):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -66,16 +67,32 @@ def test_orders_positions_account_and_equity_equal_the_cores(seed):
         apply_cut(path, recorder.stream, [])
         queries = ReadModelQueries(path)
         held = {row["instrument_id"]: row for row in queries.positions()}
-        assert {k: (row["quantity"], row["cost_basis"], row["realised"]) for k, row in held.items()} == {
-            k: (position.quantity, position.cost_basis, position.realised)
-            for k, position in core.positions.items()
+        columns = ("quantity", "cost_basis", "realised", "cost_basis_fifo", "realised_fifo")
+        assert {k: [row[column] for column in columns] for k, row in held.items()} == {
+            k: [getattr(position, column) for column in columns] for k, position in core.positions.items()
         }
+        for k, position in core.positions.items():
+            assert [(r["number"], r["quantity"], r["cost"], r["opened_ns"]) for r in queries.lots(k)] == [
+                (number, lot.quantity, lot.cost, lot.opened_ns) for number, lot in position.lots.numbered()
+            ]
         account = {row["currency"]: row for row in queries.account()}
         assert {k: row["cash"] for k, row in account.items()} == core.account.cash
-        assert {k: row["fees"] for k, row in account.items() if row["fees"]} == {
-            k: fee for k, fee in core.account.fees.items() if fee
+        for name in ("fees", "maker_fees", "deposits", "withdrawals"):
+            book = getattr(core.account, name)
+            assert {k: row[name] for k, row in account.items() if row[name]} == {
+                k: v for k, v in book.items() if v
+            }
+        last = {k: queries.equity(k)[-1] for k in core.worth()}
+        assert {k: (row["cash"], row["market_value"], row["gross"]) for k, row in last.items()} == {
+            k: (worth.cash, worth.market_value, worth.gross) for k, worth in core.worth().items()
         }
-        assert {k: queries.equity(k)[-1]["equity"] for k in core.equity()} == core.equity()
+        total, row = core.total(), queries.equity_total()[-1]
+        assert (row["currency"], row["equity"], row["gross"]) == (
+            "USD",
+            total.worth.equity,
+            total.worth.gross,
+        )
+        assert json.loads(row["unknown"]) == sorted(total.unknown)
         listed = {row["order_id"]: row for row in queries.orders(limit=1000)}
         assert {
             k: (row["status"], row["filled_quantity"], row["filled_value"]) for k, row in listed.items()

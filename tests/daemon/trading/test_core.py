@@ -10,6 +10,7 @@ from schemas.events import (
     SUSPICIOUS,
     CancelRejected,
     CancelRequested,
+    CashWithdrawn,
     InstrumentStateChanged,
     Liquidity,
     NotificationQueued,
@@ -603,3 +604,33 @@ def test_a_strategy_that_cannot_be_made_any_more_is_stopped_after_the_restart(ma
     merged, _ = core.run([make.trade(100)])
     assert types(merged) == ["Trade", "StrategyStopped", "NotificationQueued"]
     assert "no strategy kind" in merged[1].reason
+
+
+def test_a_withdrawal_of_free_cash_is_decided_and_then_paid(desk, make):
+    merged = desk.take(make.command("account.withdraw", currency="USD", amount="999999.5"))
+    assert merged[1] == CashWithdrawn(ts_ns=1, currency="USD", amount="999999.5", source="operator:test")
+    assert desk.core.account.cash == {"USD": USD // 2}
+    assert desk.core.account.withdrawals == {"USD": 999_999 * USD + USD // 2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"currency": "USD", "amount": "999990.01"}, "999990 USD are free"),
+        ({"currency": "EUR", "amount": "1"}, "0 EUR are free"),
+        ({"currency": "USD", "amount": "0"}, "above zero"),
+        ({"currency": "USD"}, "amount must be a text"),
+    ],
+)
+def test_no_more_is_paid_out_than_working_purchases_leave(desk, make, arguments, told):
+    desk.take(make.order(price=100))
+    answer = desk.take(make.command("account.withdraw", **arguments))[1]
+    assert isinstance(answer, NotificationQueued)
+    assert told in answer.body
+    assert desk.core.account.withdrawals == {}
+
+
+def test_a_recorded_withdrawal_that_the_account_cannot_pay_halts_trading(desk):
+    merged = desk.take(CashWithdrawn(ts_ns=1, currency="USD", amount="1000001", source="operator:test"))
+    assert types(merged[1:]) == ["NotificationQueued", "TradingStateChanged"]
+    assert desk.core.account.cash == {"USD": 1_000_000 * USD}

@@ -262,6 +262,17 @@ def test_a_dump_that_lacks_what_has_no_default_or_has_more_than_is_known_is_refu
         load(make.journal, [msgspec.msgpack.encode(layouts), head, *parts[2:]], kinds=KINDS)
 
 
+def test_a_dump_of_positions_from_before_their_lots_were_kept_is_refused(make):
+    desk = make.Desk()
+    desk.take(make.instrument(), make.deposit(), make.quote(99, 100), make.order())
+    parts = list(dump(desk.core).parts())
+    layouts, head = msgspec.msgpack.decode(parts[0]), msgspec.msgpack.decode(parts[1])
+    position = head[layouts["Head"].index("positions")][1]
+    del layouts["Position"][3:], position[3:]
+    with pytest.raises(DumpError, match="from before lots were kept"):
+        load(make.journal, [msgspec.msgpack.encode(layouts), msgspec.msgpack.encode(head), *parts[2:]])
+
+
 def test_a_strategy_that_raised_and_a_request_without_verdict_are_settled_after_a_load(make):
     desk = make.Desk(Core(make.journal, kinds=KINDS))
     desk.take(make.instrument(1), make.deposit())

@@ -143,8 +143,6 @@ def test_a_fill_through_zero_realises_the_old_side_and_opens_the_new_one():
     assert profit == (20 * USD, 20 * USD)
     assert (position.quantity, position.cost_basis, position.realised) == (-3_000, -330 * USD, 20 * USD)
     assert position.unrealised(instrument(), 10_000).average == 30 * USD
-    assert portfolio.equity({1: instrument()}, {1: 10_000}) == {"USD": 50 * USD}
-    assert portfolio.equity({1: instrument()}, {}) == {"USD": 20 * USD}
 
 
 def test_a_fee_scale_that_money_cannot_hold_changes_nothing():

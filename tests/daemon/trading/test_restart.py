@@ -123,6 +123,9 @@ def commands(make):
             lambda name: make.command(name, reason="test")
         ),
         st.sampled_from(["5", "0.1", "-1", "x"]).map(make.deposit),
+        st.sampled_from(["5", "90", "-1"]).map(
+            lambda amount: make.command("account.withdraw", currency="USD", amount=amount)
+        ),
     )
 
 
@@ -280,7 +283,8 @@ def test_money_orders_and_positions_agree_whatever_comes_in(make, data):
     for currency, cash in core.account.cash.items():
         held = [core.positions[i] for i in core.positions if core.instruments[i].quote_currency == currency]
         gained = sum(position.realised - position.cost_basis for position in held)
-        assert cash == core.account.deposits.get(currency, 0) + gained - core.account.fees.get(currency, 0)
+        paid_in = core.account.deposits.get(currency, 0) - core.account.withdrawals.get(currency, 0)
+        assert cash == paid_in + gained - core.account.fees.get(currency, 0)
     for instrument_id, position in core.positions.items():
         filled = sum(
             order.request.side * order.filled_quantity
