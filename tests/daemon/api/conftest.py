@@ -92,6 +92,9 @@ class Rig:
         async with self.session.delete(f"{self.url}/api/v1/orders/{order_id}", headers=self.auth) as answer:
             return answer.status, await answer.json(content_type=None)
 
+    async def quote(self, bid: int, ask: int) -> None:
+        await self.engine.publish([quote(bid, ask)])
+
     async def settle(self) -> None:
         """Wait until everything taken is durable, answered by the venue and shown."""
         while True:
