@@ -69,6 +69,7 @@ class _Order(msgspec.Struct, array_like=True, gc=False):
     trigger_price: int | None = None
     replacing: ReplaceRequested | None = None
     canceling: str = ""
+    refused: int | None = None
 
 
 class _Market(msgspec.Struct, array_like=True):
@@ -326,6 +327,7 @@ def _plain(order: Order) -> _Order:
         order.trigger_price,
         order.replacing,
         order.canceling,
+        order.refused,
     )
 
 
@@ -349,6 +351,7 @@ def _order(plain: _Order) -> Order:
         plain.trigger_price,
         plain.replacing,
         plain.canceling,
+        plain.refused,
         plain.rule,
         plain.reason,
         plain.updated_ns,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from daemon.trading.orders import Order
+from daemon.trading.orders import KILL, LINK, Order
 from schemas.events import (
     CancelRequested,
     Event,
@@ -20,11 +20,6 @@ from schemas.events import (
     ReplaceRequested,
     TradingState,
 )
-
-KILL = "core:kill"
-"""Source of what the kill switch asks for: the only orders that leave while trading is halted."""
-LINK = "core:link"
-"""Source of what linked orders need."""
 
 _HALTED = TradingState.HALTED
 _WITHHELD = "trading was halted before it left"
