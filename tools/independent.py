@@ -11,7 +11,7 @@ import hashlib
 import re
 import struct
 from collections.abc import Generator, Iterator
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -20,6 +20,7 @@ import msgpack
 
 _PAGE = 4096
 _DATA, _MARK, _SEAL, _GAP = 1, 2, 3, 4
+_NO_END = 1 << 64
 
 _Event = tuple[int, list[Any]]
 
@@ -159,21 +160,31 @@ def _demand(holds: bool, path: Path, offset: int, reason: str) -> None:  # noqa:
 
 
 def compare(directory: Path) -> list[str]:
-    """Return each difference between this reader and the daemon's own; nothing when both agree."""
+    """Return each difference between this reader and the daemon's own; nothing when both agree.
+
+    Of a journal that is being written, what was there at the beginning is compared.
+    """
     # Only here, so that nothing above can lean on what it is to check.
     from daemon.journal.reader import JournalReader  # noqa: PLC0415
+    from daemon.journal.segment import list_segments  # noqa: PLC0415
     from schemas.codec import CODEC  # noqa: PLC0415
     from schemas.errors import TapedError  # noqa: PLC0415
 
     problems: list[str] = []
-    ours = read(directory)
     try:
+        reader = JournalReader(directory)
+        try:
+            last_seq = reader.last_seq
+        except TapedError:
+            last_seq = _NO_END  # Damaged: each reader is to come to it by itself.
+        ours = takewhile(lambda event: event[0] <= last_seq, read(directory))
         first = next(ours, None)
         if first is None:
-            return []
+            plain = list_segments(directory)
+            return [f"{plain[0].path.name}: no event found in it"] if plain[0].first_seq <= last_seq else []
         theirs = (
             (seq, row)
-            for batch in JournalReader(directory).batches(first[0])
+            for batch in reader.batches(first[0], last_seq)
             for seq, row in enumerate(_unpack(CODEC.encode(batch.events)), batch.first_seq)
         )
         _differences(zip_longest(_chain(first, ours), theirs), problems)

@@ -133,13 +133,14 @@ def _cell(row: dict[str, Any], column: str) -> object:
 
 def _verify(arguments: argparse.Namespace) -> int:
     directory: Path = arguments.data / "journal"
+    # Asked first: while a daemon runs, the read model goes on behind what is verified here.
+    projected = projected_seq(arguments.data)
     total = sum(name.path.stat().st_size for name in list_journal(directory))
     started = time.perf_counter()
     with progress("Verifying", total=total, unit="bytes", show=not arguments.json) as advance:
         found = verify(directory, advance, processes=_processes(directory))
     if arguments.independent:
         found.problems += [f"independent reader: {problem}" for problem in independent.compare(directory)]
-    projected = projected_seq(arguments.data)
     if projected > found.last_seq:
         found.problems.append(
             f"readmodel.db holds events up to seq {projected:,}, the journal ends at {found.last_seq:,}: "
@@ -194,7 +195,13 @@ def _print_verification(found: Verification, seconds: float) -> None:
         print(f"gap: events {gap.lost_from:,} to {gap.next_seq - 1:,} were given up ({gap.reason})")
     for problem in found.problems:
         print(f"DAMAGED {problem}")
-    print("passed" if found.passed else f"FAILED, problems: {len(found.problems)}; restore a backup")
+    if found.passed:
+        print("passed")
+    else:
+        print(
+            f"FAILED, problems: {len(found.problems)}; restore a backup, "
+            "or see with `taped journal repair` what going on without one would cost"
+        )
 
 
 def _dump(arguments: argparse.Namespace) -> int:
