@@ -78,7 +78,9 @@ class Daemon:
         self.url = ""
         self.disk = DiskWatch(self.settings.journal.segment_mib << 20)
         self._code_hash = code_hash()
-        self.upkeep = Upkeep(self.settings.data, self.settings.archive, self._code_hash)
+        self.upkeep = Upkeep(
+            self.settings.data, self.settings.archive, self.settings.retention, self._code_hash
+        )
         self._stop = asyncio.Event()
         self._stop_reason = "stopped"
         self._gave_up_waiting = False

@@ -92,6 +92,19 @@ class ArchiveSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """How much of the past the journal keeps; what its events came to is always kept."""
+
+    max_age_days: float = _setting(
+        0.0, "archived segments older than so many days go; 0 keeps them", minimum=0.0, maximum=36_500.0
+    )
+    max_gb: float = _setting(
+        0.0, "the oldest archived segments go beyond so many GB; 0 keeps them", minimum=0.0, maximum=1e6
+    )
+    every_s: float = _setting(3600.0, "seconds between two looks", minimum=0.1, maximum=86_400.0)
+
+
+@dataclass(frozen=True, slots=True)
 class ReadModelSettings:
     """The SQLite read model."""
 
@@ -165,6 +178,7 @@ class Settings:
     api: ApiSettings = field(default_factory=ApiSettings)
     journal: JournalSettings = field(default_factory=JournalSettings)
     archive: ArchiveSettings = field(default_factory=ArchiveSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     readmodel: ReadModelSettings = field(default_factory=ReadModelSettings)
     feed: FeedSettings = field(default_factory=FeedSettings)
     venue: VenueSettings = field(default_factory=VenueSettings)

@@ -29,7 +29,8 @@ class Health:
     """One look at the daemon.
 
     `lag` is how many durable events the read model does not show yet; `archive` what archiving does: off,
-    idle, working or failed; `disk` the rung of `daemon.disk_space` the daemon stands on.
+    idle, working or failed; `retention` the same, or held: something is too old or too much, and needed;
+    `disk` the rung of `daemon.disk_space` the daemon stands on.
     """
 
     status: HealthStatus
@@ -38,6 +39,7 @@ class Health:
     applied_seq: int
     lag: int
     archive: str
+    retention: str
     disk: DiskLevel
     disk_free_bytes: int
 
@@ -50,6 +52,7 @@ class Health:
             "applied_seq": self.applied_seq,
             "lag": self.lag,
             "archive": self.archive,
+            "retention": self.retention,
             "disk": self.disk.name.lower(),
             "disk_free_bytes": self.disk_free_bytes,
         }
@@ -70,8 +73,10 @@ def look(engine: Engine, projection: Projection, upkeep: UpkeepStatus) -> Health
     if projection.failed is not None:
         reasons.append(f"the read model stands still: {projection.failed}")
     reasons += _of_disk(engine.shedder)
-    if upkeep.failed is not None:
-        reasons.append(f"old segments are not archived: {upkeep.failed}")
+    if upkeep.archive.failed is not None:
+        reasons.append(f"old segments are not archived: {upkeep.archive.failed}")
+    if upkeep.retention.failed is not None:
+        reasons.append(f"old segments do not go: {upkeep.retention.failed}")
     if reasons:
         status = HealthStatus.DEGRADED
     if engine.stopping:
@@ -81,7 +86,17 @@ def look(engine: Engine, projection: Projection, upkeep: UpkeepStatus) -> Health
         reasons.insert(0, f"the journal stopped: {engine.failed}")
         status = HealthStatus.FAILED
     shedder = engine.shedder
-    return Health(status, reasons, durable, applied, lag, upkeep.state, shedder.level, shedder.free_bytes)
+    return Health(
+        status,
+        reasons,
+        durable,
+        applied,
+        lag,
+        upkeep.archive.state,
+        upkeep.retention_state,
+        shedder.level,
+        shedder.free_bytes,
+    )
 
 
 _DISK_REASONS = {

@@ -94,6 +94,7 @@ SCHEMAS: dict[str, Schema] = {
         disk=_DISK,
         disk_free_bytes=ID,
         archive=one_of("off", "idle", "working", "failed"),
+        retention=one_of("off", "idle", "working", "held", "failed"),
     ),
     "Trading": record(
         state=one_of("active", "reducing", "halted"),
@@ -114,6 +115,7 @@ SCHEMAS: dict[str, Schema] = {
         disk=_DISK,
         disk_free_bytes=ID,
         archive=one_of("off", "idle", "working", "failed"),
+        retention=one_of("off", "idle", "working", "held", "failed"),
         trading=ref("Trading"),
         instruments=ID,
         orders_working=ID,
