@@ -126,8 +126,11 @@ def allowed_values(parameter: Parameter) -> str:
     """Return what a parameter may be, in words."""
     if parameter.choices:
         return " or ".join(parameter.choices)
+    if parameter.form:
+        return parameter.form
     if parameter.decimal:
-        return "decimal above 0"
+        least = "decimal above 0" if parameter.minimum is None else f"decimal from {parameter.minimum:,}"
+        return least if parameter.maximum is None else f"{least} to {parameter.maximum:,}"
     if parameter.type is bool:
         return "true or false"
     if parameter.minimum is not None and parameter.maximum is not None:
@@ -139,7 +142,7 @@ def _default(parameter: Parameter) -> str:
     default = parameter.default
     if default is None:
         return "must be given"
-    return str(default).lower() if isinstance(default, bool) else str(default)
+    return str(default).lower() if isinstance(default, bool) else str(default) or "none"
 
 
 def _print(result: BacktestResult, kind: str) -> None:

@@ -139,11 +139,13 @@ class Runner:
         ids = self.instrument_ids
         self.trade_hooks: dict[int, TradeHook | None] = {i: strategy.trade_hook(i) for i in ids}
         self.quote_hooks: dict[int, QuoteHook | None] = {i: strategy.quote_hook(i) for i in ids}
-        self.bar_hooks: dict[int, BarHook | None] = {i: strategy.bar_hook(i) for i in ids}
-        # Bars that the core makes for it; it hears of none from outside then.
         specs = {i: strategy.bar_spec(i) for i in ids}
         self.specs: dict[int, BarSpec] = {i: spec for i, spec in specs.items() if spec is not None}
-        self.bar_hooks.update(dict.fromkeys(self.specs))
+        # One that says which bars the core is to make hears of none from outside.
+        outside = kind.bar_spec is Strategy.bar_spec
+        self.bar_hooks: dict[int, BarHook | None] = {
+            i: strategy.bar_hook(i) if outside else None for i in ids
+        }
 
     @property
     def parameters(self) -> dict[str, Scalar]:
