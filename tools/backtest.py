@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from daemon.trading.strategies import STRATEGIES
 from daemon.trading.strategy import Parameter, StrategyError, check_parameters
 from replay.backtest import FEES, BacktestResult, Unheard, run_backtest
 from schemas.decimals import DecimalError, decimal_text
-from schemas.events import Scalar
 from tools.output import UsageError, print_json, print_table, progress, table_lines
+from tools.parameters import parse_pairs
 from tools.wording import counted, grouped
 
 _MONEY = ("deposits", "cash", "equity", "fees", "realised", "unrealised")
@@ -57,7 +57,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the backtest; 1 when the strategy stopped itself or trading was halted."""
-    parameters = _parameters(arguments.param)
+    parameters = parse_pairs(arguments.param)
     try:
         check_parameters(STRATEGIES[arguments.strategy], parameters)
     except StrategyError as error:
@@ -222,22 +222,3 @@ def _seq(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text}, expected 1 or more")
     return number
-
-
-def _parameters(pairs: Sequence[str]) -> dict[str, Scalar]:
-    parameters: dict[str, Scalar] = {}
-    for pair in pairs:
-        name, sign, text = pair.partition("=")
-        if not sign or not name:
-            raise UsageError(f"--param {pair}: expected NAME=VALUE")
-        parameters[name] = _scalar(text)
-    return parameters
-
-
-def _scalar(text: str) -> Scalar:
-    if text in ("true", "false"):
-        return text == "true"
-    try:
-        return int(text)
-    except ValueError:
-        return text
