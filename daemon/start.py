@@ -35,16 +35,20 @@ def core_at_end(data: Path, journal_id: str, code_hash: str, last_seq: int) -> C
     Raises:
         JournalCorruptError: what the journal begins with is damaged, and no snapshot can be used.
     """
+    core = core_before_tail(data, journal_id, code_hash, last_seq)
+    if last_seq > 0:
+        advance(core, JournalReader(data / "journal"))
+    return core
+
+
+def core_before_tail(data: Path, journal_id: str, code_hash: str, last_seq: int) -> Core:
+    """Return the nearest core that is written down; arguments and errors as those of `core_at_end`."""
     if last_seq < 1:
         return Core(journal_id)
-    directory = data / "journal"
-    base = first_base(directory)
+    base = first_base(data / "journal")
     first_seq = 1 if base is None else base.header.first_seq
     core = load_newest(data, journal_id, code_hash, last_seq, first_seq=first_seq)
-    if core is None:
-        core = core_at_beginning(base, journal_id)
-    advance(core, JournalReader(directory))
-    return core
+    return core_at_beginning(base, journal_id) if core is None else core
 
 
 def core_at_beginning(

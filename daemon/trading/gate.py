@@ -22,7 +22,8 @@ from schemas.events import (
 )
 
 _HALTED = TradingState.HALTED
-_WITHHELD = "trading was halted before it left"
+WITHHELD = "trading was halted before it left"
+"""Reason of the reports of what was held back."""
 
 
 class View(Protocol):
@@ -52,7 +53,7 @@ def may_leave(order: Order, view: View) -> bool:
 
 def withheld(order: Order, now_ns: int) -> OrderCanceled:
     """Return the report of an order that was submitted and did not leave."""
-    return OrderCanceled(ts_ns=now_ns, received_ns=now_ns, order_id=order.order_id, reason=_WITHHELD)
+    return OrderCanceled(ts_ns=now_ns, received_ns=now_ns, order_id=order.order_id, reason=WITHHELD)
 
 
 def hold_back(effects: Sequence[Effect], view: View, now_ns: int) -> tuple[Sequence[Effect], list[Event]]:
@@ -73,7 +74,7 @@ def hold_back(effects: Sequence[Effect], view: View, now_ns: int) -> tuple[Seque
             continue
         elif isinstance(event, ReplaceRequested) and not _may_replace(event, view):
             reports.append(
-                ReplaceRejected(ts_ns=now_ns, received_ns=now_ns, order_id=event.order_id, reason=_WITHHELD)
+                ReplaceRejected(ts_ns=now_ns, received_ns=now_ns, order_id=event.order_id, reason=WITHHELD)
             )
         else:
             leaving.append((seq, event))
