@@ -19,6 +19,7 @@ from daemon.trading.core import Core
 from daemon.trading.dump import DumpError, load
 from daemon.trading.strategies import STRATEGIES
 from daemon.trading.strategy import Strategy
+from schemas.events import Event
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,19 @@ def core_at_beginning(
     for strategy_id, reason in core.strategies.broken.items():
         log.warning("strategy %s is stopped: %s", strategy_id, reason)
     return core
+
+
+def definitions(directory: Path) -> list[Event]:
+    """Return the instruments and calendars that were known before a journal's first event.
+
+    Raises:
+        JournalCorruptError: the base state is damaged or cannot be read.
+    """
+    base = first_base(directory)
+    if base is None:
+        return []
+    core = core_at_beginning(base, base.header.journal.hex())
+    return [*core.calendars.defined.values(), *core.instruments.values()]
 
 
 def advance(core: Core, journal: JournalReader, last_seq: int | None = None) -> None:

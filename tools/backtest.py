@@ -5,16 +5,19 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from daemon.config_values import DECLARED, allowed
-from daemon.journal.reader import JournalReader
+from daemon.journal.reader import Batch, JournalReader
+from daemon.start import definitions
 from daemon.trading.money import MONEY_SCALE, money
 from daemon.trading.strategies import STRATEGIES
 from daemon.trading.strategy import Parameter, StrategyError, check_parameters
 from replay.backtest import FEES, BacktestResult, Unheard, run_backtest
 from schemas.decimals import DecimalError, decimal_text
+from tools.beginning import begin_at
 from tools.output import UsageError, print_json, print_table, progress, table_lines
 from tools.parameters import parse_pairs
 from tools.wording import counted, grouped
@@ -64,11 +67,12 @@ def run(arguments: argparse.Namespace) -> int:
         hint = error.hint or f"`taped replay backtest --help` lists the parameters of {arguments.strategy}"
         raise UsageError(f"--param: {error.message}", hint=hint) from error
     cash = _cash(arguments.cash)
-    if arguments.to_seq is not None and arguments.to_seq < arguments.from_seq:
-        raise UsageError(f"--to-seq {arguments.to_seq} lies before --from-seq {arguments.from_seq}")
     reader = JournalReader(arguments.data / "journal")
+    from_seq = begin_at(reader, arguments.from_seq)
+    if arguments.to_seq is not None and arguments.to_seq < from_seq:
+        raise UsageError(f"--to-seq {arguments.to_seq} lies before the first event, {from_seq}")
     last = reader.last_seq if arguments.to_seq is None else arguments.to_seq
-    total = max(0, last - arguments.from_seq + 1)
+    total = max(0, last - from_seq + 1)
     done = 0
     with progress(
         f"Backtest {arguments.strategy}", total=total, unit="events", show=not arguments.json
@@ -80,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
             done = events
 
         result = run_backtest(
-            reader.batches(arguments.from_seq, arguments.to_seq),
+            chain(_defined(reader, from_seq), reader.batches(from_seq, arguments.to_seq)),
             strategy=arguments.strategy,
             parameters=parameters,
             instruments=[name for name in arguments.instruments.split(",") if name],
@@ -94,6 +98,11 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print(result, arguments.strategy)
     return 1 if result.stopped or result.trading_state != "ACTIVE" else 0
+
+
+def _defined(reader: JournalReader, from_seq: int) -> list[Batch]:
+    """Return what was defined before the journal's first event, if the run begins there."""
+    return [Batch(0, [*definitions(reader.directory)], 0)] if from_seq == reader.first_seq else []
 
 
 def as_json(result: BacktestResult) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from daemon.journal.verify import Verification, verify
 from daemon.journal.written import DAY_NS, Written, written
 from daemon.readmodel.watermark import projected_seq
 from tools import independent, journal_archive, journal_repair, journal_slice, journal_tail
+from tools.beginning import begin_at
 from tools.event_text import print_events, time_text, wanted_types
 from tools.output import UsageError, print_json, print_table, progress
 
@@ -39,7 +40,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     check.set_defaults(run=_verify)
     dump = actions.add_parser("dump", help="print events, one a line")
-    dump.add_argument("--from", dest="first", type=int, default=1, metavar="SEQ", help="first event (1)")
+    dump.add_argument(
+        "--from", dest="first", type=int, default=1, metavar="SEQ", help="first event (the oldest)"
+    )
     dump.add_argument("--to", dest="last", type=int, metavar="SEQ", help="last event (the newest)")
     dump.add_argument("--type", action="append", metavar="NAME", help="only events of this type; repeatable")
     dump.set_defaults(run=_dump)
@@ -209,6 +212,9 @@ def _dump(arguments: argparse.Namespace) -> int:
     if arguments.last is not None and arguments.last < arguments.first:
         raise UsageError(f"--from {arguments.first} --to {arguments.last}: ends before it begins")
     reader = JournalReader(arguments.data / "journal")
-    for batch in reader.batches(max(1, arguments.first), arguments.last):
+    first = begin_at(reader, arguments.first)
+    if arguments.last is not None and arguments.last < first:
+        raise UsageError(f"--to {arguments.last}: lies before the journal's first event, {first}")
+    for batch in reader.batches(first, arguments.last):
         print_events(batch, wanted, as_json=arguments.json)
     return 0

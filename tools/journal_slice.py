@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from daemon.journal.base_file import first_base
 from daemon.journal.reader import JournalReader
 from daemon.journal.slice import cut_slice
-from daemon.start import core_at_beginning
-from schemas.events import Event
+from daemon.start import definitions
+from tools.beginning import begin_at
 from tools.output import UsageError, print_json, progress
 from tools.wording import counted
 
@@ -40,18 +39,20 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--from {arguments.first} --to {arguments.last}: no such range")
     directory = arguments.data / "journal"
     reader = JournalReader(directory)
-    last = min(arguments.last, reader.last_seq)
+    first, last = begin_at(reader, arguments.first), min(arguments.last, reader.last_seq)
+    if arguments.last < first:
+        raise UsageError(f"--to {arguments.last}: lies before the journal's first event, {first}")
     total = last - reader.first_seq + 1
     if arguments.redact:
-        total += max(0, last - arguments.first + 1)
+        total += max(0, last - first + 1)
     with progress("Cutting", total=total, unit="events", show=not arguments.json) as advance:
         done = cut_slice(
             directory,
             arguments.out / "journal",
-            arguments.first,
+            first,
             arguments.last,
             redact=arguments.redact,
-            before=_before(directory, reader.journal_id),
+            before=definitions(directory),
             advance=advance,
         )
     if arguments.json:
@@ -63,12 +64,3 @@ def run(arguments: argparse.Namespace) -> int:
             f"journal {done.journal_id}"
         )
     return 0
-
-
-def _before(directory: Path, journal_id: str) -> list[Event]:
-    """Return what was in force before the first event of a journal that retention shortened."""
-    base = first_base(directory)
-    if base is None:
-        return []
-    core = core_at_beginning(base, journal_id)
-    return [*core.instruments.values(), *core.calendars.defined.values()]
