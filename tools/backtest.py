@@ -70,7 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
     reader = JournalReader(arguments.data / "journal")
     from_seq = begin_at(reader, arguments.from_seq)
     if arguments.to_seq is not None and arguments.to_seq < from_seq:
-        raise UsageError(f"--to-seq {arguments.to_seq} lies before the first event, {from_seq}")
+        begin = f"--from-seq {from_seq}" if from_seq == arguments.from_seq else f"the first event, {from_seq}"
+        raise UsageError(f"--to-seq {arguments.to_seq} lies before {begin}")
     last = reader.last_seq if arguments.to_seq is None else arguments.to_seq
     total = max(0, last - from_seq + 1)
     done = 0
