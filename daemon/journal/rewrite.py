@@ -154,7 +154,8 @@ def quarantine(directory: Path, path: Path, disk: Disk) -> str:
     folder = directory / "quarantine"
     folder.mkdir(exist_ok=True)
     disk.sync_directory(directory)
-    kept = folder / f"{path.stem}-{time.time_ns()}.evl"
+    name, dot, suffixes = path.name.partition(".")
+    kept = folder / f"{name}-{time.time_ns()}{dot}{suffixes}"
     shutil.copyfile(path, kept)
     fd = disk.open(kept)
     try:
