@@ -80,7 +80,7 @@ def run(folder, name, kind):
     venue = PaperVenue(maker_fee_ppm=-5, taker_fee_ppm=100)
     parameters = {"quantity": QUANTITY[name], **RUNS[name, kind]}
     recording = Recording(core, venue, strategy=kind, parameters=parameters, cash=CASH, wanted=())
-    recording.take([_settings(100)])
+    recording.take([_settings(venue.options)])
     recording.batch(day(folder, name))
     return recording, recording.finish(1.0)
 
