@@ -244,7 +244,7 @@ class Runners(Mapping[str, Runner]):
         runner = self._owner(order)
         if runner is None:
             return
-        if order.status.is_working:
+        if not order.status.is_terminal:
             runner.orders[order.order_id] = order
         else:
             runner.orders.pop(order.order_id, None)

@@ -95,9 +95,16 @@ class Context(Protocol):
         expire_ns: int | None = None,
         post_only: bool = False,
         reduce_only: bool = False,
+        take_profit: int | None = None,
+        stop_loss: int | None = None,
         tag: str = "",
     ) -> None:
-        """Ask for an order; it passes the risk rules right after this callback."""
+        """Ask for an order; it passes the risk rules right after this callback.
+
+        With a `take_profit` (a limit price) or a `stop_loss` (a stop price) it is a bracket: orders of the
+        other side that wait in `working` as HELD, leave as far as this one fills, and take each other's
+        place.
+        """
 
     def hold(self, instrument_id: int, target: int, *, tag: str = "") -> None:
         """Bring its holding to that signed quantity by market orders, one at a time.
