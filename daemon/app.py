@@ -33,6 +33,7 @@ from daemon.snapshots import Snapshots
 from daemon.trading.core import CURRENCY_SETTING, Core
 from daemon.upkeep import Upkeep
 from daemon.venue.feeds.feed import Feed, make_feed
+from daemon.venue.paper.dump import dump as dump_venue
 from daemon.venue.paper.options import recorded, venue_options
 from schemas.errors import TapedError
 from schemas.events import (
@@ -156,7 +157,9 @@ class Daemon:
             # A new journal's first segment is counted by its writer.
             before = written(journal, per_ns=HOUR_NS, since_ns=since_ns) if writer.next_seq > 1 else {}
             core, venue, missing = rebuild(data, writer.journal_id, code, writer.next_seq - 1)
-            snapshots = Snapshots(data, code, last_seq=core.next_seq - 1)
+            snapshots = Snapshots(
+                data, code, last_seq=core.next_seq - 1, venue_state=lambda: dump_venue(venue)
+            )
             projector = Projector(readmodel, journal, keep_ticks=self.settings.readmodel.keep_ticks)
             projector.start()
         except BaseException:

@@ -9,7 +9,7 @@ from daemon.journal.reader import JournalReader
 from daemon.start import core_before_tail
 from daemon.trading.core import Core
 from daemon.venue.paper import PaperVenue
-from daemon.venue.paper.follow import Follower, adopt
+from daemon.venue.paper.follow import resume
 from schemas.events import Event
 
 
@@ -29,14 +29,11 @@ class Rebuilt(NamedTuple):
 
 def rebuild(data: Path, journal_id: str, code_hash: str, last_seq: int) -> Rebuilt:
     """Return core and venue at the journal's end; arguments and errors as those of `core_at_end`."""
-    core, venue = core_before_tail(data, journal_id, code_hash, last_seq), PaperVenue()
-    follower = Follower(core, venue)
-    if core.next_seq > 1:
-        adopt(venue, core)
+    core = core_before_tail(data, journal_id, code_hash, last_seq)
+    follower = resume(core)
     if last_seq > 0:
         for batch in JournalReader(data / "journal").batches(core.next_seq):
-            if batch.first_seq != core.next_seq:
-                # A jump is a loss the journal tells of: the reader refuses any other.
-                follower.skip_to(batch.first_seq)
+            # A jump is a loss the journal tells of: the reader refuses any other.
+            follower.skip_to(batch.first_seq)
             follower.follow(batch.first_seq, batch.events)
-    return Rebuilt(core, venue, follower.finish())
+    return Rebuilt(core, follower.venue, follower.pending)

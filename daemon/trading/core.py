@@ -97,6 +97,7 @@ class Core:
         flattening: while the kill switch closes positions, the instruments whose closing order came to
             nothing; else None.
         unsettled: the journal's last frame may lack decisions; the next input is followed by them.
+        venue_state: what the dump this core was loaded from holds of a venue in the same process.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class Core:
         self.unsettled = False
         self.taker_fee_ppm = 0
         self.currency = ""
+        self.venue_state = b""
         self.exchange = Exchange(self.instruments)
         self.strategies = Runners(kinds, self.books, self)
         self._pending = self.strategies.pending

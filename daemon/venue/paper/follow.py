@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from daemon.trading.core import Core
 from daemon.trading.gate import WITHHELD
 from daemon.trading.orders import Order
+from daemon.venue.paper.dump import VenueDumpError, dump, load
 from daemon.venue.paper.matching import Times
 from daemon.venue.paper.options import read_recorded
 from daemon.venue.paper.venue import PaperVenue, cancellation, submission
@@ -61,12 +62,17 @@ class Follower:
     Args:
         core: as it was after the last event before those that come.
         venue: as it was then.
+        pending: reports that the venue had made by then, and the core was not told.
+
+    Attributes:
+        core: as the journal so far has left it.
+        venue: as the journal so far has left it.
     """
 
-    def __init__(self, core: Core, venue: PaperVenue) -> None:
-        self._core = core
-        self._venue = venue
-        self._expected: deque[Event] = deque()
+    def __init__(self, core: Core, venue: PaperVenue, pending: Iterable[Event] = ()) -> None:
+        self.core = core
+        self.venue = venue
+        self._expected: deque[Event] = deque(pending)
         self._told = False
 
     def follow(self, first_seq: int, events: Sequence[AnyEvent]) -> None:
@@ -75,7 +81,7 @@ class Follower:
         Raises:
             ValueError: the events do not follow those taken before.
         """
-        core, venue = self._core, self._venue
+        core, venue = self.core, self.venue
         if venue.idle and not self._expected and _CUTS.isdisjoint(map(type, events)):
             core.replay(first_seq, events)
             return
@@ -88,30 +94,38 @@ class Follower:
         self._run(first_seq + start, events[start:])
 
     def skip_to(self, seq: int) -> None:
-        """Go on behind a loss that the journal tells of."""
-        self._core.next_seq = seq
+        """Go on at an event; if that is not the next one, behind a loss that the journal tells of."""
+        if seq == self.core.next_seq:
+            return
+        self.core.next_seq = seq
         self._expected.clear()
-        adopt(self._venue, self._core)
+        adopt(self.venue, self.core)
 
-    def finish(self) -> list[Event]:
-        """Return the reports that are missing at the journal's end; the next events must be these."""
-        missing = list(self._expected)
-        self._expected.clear()
-        return missing
+    @property
+    def pending(self) -> list[Event]:
+        """Reports that the venue has made and the journal has not told of yet.
+
+        At the journal's end these are missing: the next events must be they.
+        """
+        return list(self._expected)
+
+    def dump(self) -> bytes:
+        """Return the venue's state, for a dump of the core."""
+        return dump(self.venue, self._expected)
 
     def _run(self, first_seq: int, events: Sequence[AnyEvent]) -> None:
         if events:
-            self._core.replay(first_seq, events)
-            self._expected += self._venue.on_market(events, first_seq)
+            self.core.replay(first_seq, events)
+            self._expected += self.venue.on_market(events, first_seq)
 
     def _cut(self, seq: int, event: AnyEvent) -> None:
         """Take an event that venue and core must meet at the same place."""
         if isinstance(event, DaemonStarted):
-            self._venue.configure(read_recorded(event.settings))
+            self.venue.configure(read_recorded(event.settings))
         agreed = not isinstance(event, Report) or _is_ours(event) or self._agrees(event)
-        self._core.replay(seq, [event])
+        self.core.replay(seq, [event])
         if isinstance(event, SessionCalendarDefined):
-            self._venue.on_market([event], seq)
+            self.venue.on_market([event], seq)
         if not agreed:
             self._give_way(seq)
 
@@ -126,11 +140,11 @@ class Follower:
 
     def _on_arrival(self, report: Report) -> list[Event]:
         """Return what the venue reports when what the report answers arrives."""
-        order = self._core.orders.get(report.order_id)
+        order = self.core.orders.get(report.order_id)
         arrived = None if order is None else _arrived(report, order)
         reports: list[Event] = []
         if arrived is not None:
-            self._venue.take(arrived, self._core, Times(report.ts_ns, report.received_ns), reports)
+            self.venue.take(arrived, self.core, Times(report.ts_ns, report.received_ns), reports)
         return reports
 
     def _give_way(self, seq: int) -> None:
@@ -138,7 +152,22 @@ class Follower:
             log.warning("seq %d: the paper venue's report is one of other rules; queues begin anew", seq)
             self._told = True
         self._expected.clear()
-        adopt(self._venue, self._core)
+        adopt(self.venue, self.core)
+
+
+def resume(core: Core) -> Follower:
+    """Return what goes on where a core was written down, with the venue's state if that was too."""
+    venue = PaperVenue()
+    pending: list[Event] = []
+    if core.venue_state:
+        try:
+            pending = load(venue, core.venue_state, core)
+        except VenueDumpError as error:
+            log.warning("the paper venue's queues begin anew: %s", error)
+            adopt(venue, core)
+    elif core.next_seq > 1:
+        adopt(venue, core)
+    return Follower(core, venue, pending)
 
 
 def adopt(venue: PaperVenue, core: Core) -> None:

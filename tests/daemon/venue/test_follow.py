@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.trading.core import Core
+from daemon.trading.dump import dump as dump_core
+from daemon.trading.dump import load as load_core
 from daemon.venue.paper import PaperVenue, VenueOptions
 from daemon.venue.paper.dump import VenueDumpError, dump, load, state
-from daemon.venue.paper.follow import Follower
+from daemon.venue.paper.follow import Follower, resume
 from schemas.codec import CODEC
 from schemas.events import (
     SUSPICIOUS,
@@ -55,7 +57,7 @@ def followed(merged, *, cuts=()):
     places = sorted({0, len(events), *(cut % (len(events) + 1) for cut in cuts)})
     for start, end in pairwise(places):
         follower.follow(start + 1, events[start:end])
-    return core, venue, follower.finish()
+    return core, venue, follower.pending
 
 
 def a_tape(options=None, **fields):
@@ -287,6 +289,32 @@ def test_a_journal_cut_anywhere_goes_on_as_an_uninterrupted_one_would(tape, end,
     assert len(arrived) == len(set(arrived)), "an order arrived twice"
 
 
+@given(tape=lives(), end=st.integers(0, 500))
+def test_a_dump_amid_a_journal_goes_on_as_the_venue_would(tape, end):
+    end %= len(tape.merged) + 1
+    core, venue = Core(JOURNAL), PaperVenue()
+    before = Follower(core, venue)
+    before.follow(1, tape.merged[:end])
+    parts = list(dump_core(core, before.dump()).parts())
+    after = resume(load_core(JOURNAL, parts))
+    assert after.dump() == before.dump()
+    after.follow(end + 1, tape.merged[end:])
+    assert after.pending == []
+    assert state(after.venue) == state(tape.venue)
+
+
+def test_a_core_without_its_venue_begins_the_queues_anew(caplog):
+    tape = a_tape()
+    tape.take(quote(99, 101, 10, 10))
+    tape.take(order(BUY, 5, 99))
+    for venue_state, told in ((b"", 0), (b"?", 1)):
+        caplog.clear()
+        core = load_core(JOURNAL, dump_core(tape.core, venue_state).parts())
+        (working,) = resume(core).venue.matching.working.values()
+        assert (working.remaining, working.ahead) == (5, None)
+        assert len(caplog.records) == told
+
+
 @given(tape=lives())
 def test_a_venue_that_was_dumped_and_loaded_is_the_same_and_goes_on_the_same(tape):
     venue = PaperVenue()
@@ -313,4 +341,4 @@ def test_a_loss_that_the_journal_tells_of_begins_the_queues_anew():
     follower.skip_to(1_000)
     follower.follow(1_000, [started(VenueOptions()), trade(98, 9)])
     assert core.next_seq == 1_002
-    assert fills(follower.finish()) == [(99, 5, 1)]
+    assert fills(follower.pending) == [(99, 5, 1)]
