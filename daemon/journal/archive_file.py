@@ -1,14 +1,18 @@
 """Archived segments: the layout of `archive/*.evl.zst`, and reading them; writes nothing.
 
-    0    8   magic "TAPEDARC"
-    8    4   format version
-    12   4   CRC-32 of everything else in these 112 bytes
-    16   96  the first 96 bytes of the segment's header; its other bytes follow from them
-    112      blocks, one behind the other, each readable without the others
-             footer: an array in msgpack, see `Footer`
-    -16  4   length of the footer
-    -12  4   CRC-32 of the footer
-    -8   8   magic "TAPEDEND"
+    archive header, 112 bytes
+      0    8   magic "TAPEDARC"
+      8    4   format version
+     12    4   CRC-32 of the other 108 bytes
+     16   96   bytes 0..96 of the segment's header
+
+    then the blocks, one behind the other, each readable without the others; then the footer, an array
+    in msgpack, see `Footer`; then
+
+    end, 16 bytes
+      0    4   length of the footer
+      4    4   CRC-32 of the footer
+      8    8   magic "TAPEDEND"
 
 A block holds whole frames: of each its type, count, append_ns and schema epoch, and the events of
 all of them as columns. A body that the codec would not write the same way is kept as it was. All else
