@@ -16,25 +16,27 @@ from pathlib import Path
 from daemon import calendars, clock, strategies
 from daemon.api.access import Access
 from daemon.api.app import create_app
+from daemon.api.health import look as look_at_health
 from daemon.api.serving import serve
 from daemon.config import Configuration, code_hash, config_hash
 from daemon.disk_reserve import ReserveDisk, StartReserve
 from daemon.disk_space import DiskWatch, look, watch_disk
 from daemon.engine import Engine
+from daemon.hardware.attendant import Hardware
 from daemon.journal.errors import JournalPoisonedError
 from daemon.journal.writer import JournalWriter
 from daemon.journal.written import DAY_NS, HOUR_NS, written
+from daemon.progress import Progress
 from daemon.readmodel.projector import Projector
 from daemon.readmodel.queries import ReadModelQueries
 from daemon.readmodel.watermark import projected_seq
-from daemon.restart import rebuild
 from daemon.settings import Settings
 from daemon.snapshots import Snapshots
+from daemon.start import core_at_end
 from daemon.trading.core import CURRENCY_SETTING, Core
 from daemon.upkeep import Upkeep
 from daemon.venue.feeds.feed import Feed, make_feed
-from daemon.venue.paper.dump import dump as dump_venue
-from daemon.venue.paper.options import recorded, venue_options
+from daemon.venue.paper import PaperVenue
 from schemas.errors import TapedError
 from schemas.events import (
     ClockTicked,
@@ -79,9 +81,9 @@ class Daemon:
         self.url = ""
         self.disk = DiskWatch(self.settings.journal.segment_mib << 20)
         self._code_hash = code_hash()
-        self.upkeep = Upkeep(
-            self.settings.data, self.settings.archive, self.settings.retention, self._code_hash
-        )
+        self.upkeep = Upkeep(self.settings.data, self.settings.archive, self._code_hash)
+        self.progress = Progress()
+        self.hardware = Hardware(self.settings.hardware, self.settings.data, self.progress)
         self._stop = asyncio.Event()
         self._stop_reason = "stopped"
         self._gave_up_waiting = False
@@ -115,6 +117,7 @@ class Daemon:
     async def _start(self, stack: AsyncExitStack) -> None:
         strategies.check(self.settings.strategies)
         raise_descriptor_limit()
+        self.hardware.prepare()
         data = self.settings.data
         data.mkdir(mode=0o750, parents=True, exist_ok=True)
         started = time.perf_counter()
@@ -127,6 +130,7 @@ class Daemon:
         calendar.look()
         self.engine.subscribe(lambda _: calendar.look())
         await self._until_journaled(self._begun)
+        await stack.enter_async_context(self._hardware())
         await stack.enter_async_context(self._api(queries, access, projector))
         await stack.enter_async_context(self._background(self._tick_clock()))
         await stack.enter_async_context(self._background(self.upkeep.run()))
@@ -156,10 +160,13 @@ class Daemon:
             since_ns = time.time_ns() - DAY_NS
             # A new journal's first segment is counted by its writer.
             before = written(journal, per_ns=HOUR_NS, since_ns=since_ns) if writer.next_seq > 1 else {}
-            core, venue, missing = rebuild(data, writer.journal_id, code, writer.next_seq - 1)
-            snapshots = Snapshots(
-                data, code, last_seq=core.next_seq - 1, venue_state=lambda: dump_venue(venue)
+            core = core_at_end(data, writer.journal_id, code, writer.next_seq - 1)
+            snapshots = Snapshots(data, code, last_seq=core.next_seq - 1)
+            venue = PaperVenue(
+                maker_fee_ppm=self.settings.venue.maker_fee_ppm,
+                taker_fee_ppm=self.settings.venue.taker_fee_ppm,
             )
+            restored = venue.restore(core)
             projector = Projector(readmodel, journal, keep_ticks=self.settings.readmodel.keep_ticks)
             projector.start()
         except BaseException:
@@ -175,14 +182,10 @@ class Daemon:
         )
         engine.subscribe(lambda batch: projector.offer(batch.first_seq, batch.events))
         engine.subscribe(lambda batch: snapshots.on_durable(batch.last_seq, core))
-        unsent = venue.unsent(core)
-        if missing:
-            engine.ingest(missing)
+        if restored:
+            engine.ingest(restored)
         outdated = strategies.stops(core.strategies, self.settings.strategies)
-        # The venue changes its rules where the DaemonStarted stands that tells of them.
-        venue.configure(venue_options(self.settings.venue))
         self._begun = engine.begin([*self._first_events(core), *outdated]).last_seq
-        engine.resume(unsent)
         engine.meter.begin(before)
         watch = watch_disk(engine, disk, self.disk, reserve=reserve, clock_ns=time.time_ns)
         try:
@@ -225,7 +228,8 @@ class Daemon:
         venue = self.settings.venue
         settings: dict[str, Scalar] = {
             "venue.kind": venue.kind,
-            **recorded(venue_options(venue)),
+            "venue.maker_fee_ppm": venue.maker_fee_ppm,
+            "venue.taker_fee_ppm": venue.taker_fee_ppm,
             CURRENCY_SETTING: self.settings.account.currency,
         }
         events: list[Event] = [
@@ -249,6 +253,7 @@ class Daemon:
         self, queries: ReadModelQueries, access: Access, projector: Projector
     ) -> AsyncIterator[None]:
         settings = self.settings.api
+        parts = (self.engine, projector, self.upkeep.status, self.hardware, self.progress)
         app = create_app(
             self.engine,
             queries,
@@ -256,13 +261,29 @@ class Daemon:
             projection=projector,
             settings=settings,
             upkeep=self.upkeep.status,
+            machine=self.hardware,
+            progress=self.progress,
         )
         runner, self.url = await serve(app, settings)
         try:
-            yield
+            async with self._background(self.hardware.run(lambda: look_at_health(*parts).reasons)):
+                yield
         finally:
             self.engine.stopping = True
             await runner.cleanup()
+
+    @asynccontextmanager
+    async def _hardware(self) -> AsyncIterator[None]:
+        engine, hardware = self.engine, self.hardware
+        self.progress.watch("journal", lambda: engine.progress_ns)
+        hardware.start(engine)
+        engine.subscribe(lambda batch: hardware.on_durable(batch.events))
+        try:
+            async with self._background(self.progress.follow_loop()):
+                yield
+        finally:
+            self.progress.forget("journal")
+            await hardware.stop()
 
     @asynccontextmanager
     async def _background(self, work: Coroutine[None, None, None]) -> AsyncIterator[None]:

@@ -32,6 +32,8 @@ from daemon.config_values import (
     raise_all,
     show,
 )
+from daemon.hardware.errors import WiringError
+from daemon.hardware.wiring import wiring_of
 from daemon.settings import CalendarSettings, Settings, StrategySettings
 
 ENV_PREFIX = "TAPED_"
@@ -95,7 +97,13 @@ def load(
         with collecting(mistakes):
             _check_together(values, sources)
     raise_all(mistakes)
-    return Configuration(_assemble(values, strategies, calendars), sources, tuple(_warnings(values)))
+    settings = _assemble(values, strategies, calendars)
+    try:
+        wiring_of(settings.hardware)
+    except WiringError as error:
+        key = f"hardware.{error.key}"
+        raise ConfigError(sources[key], key, error.problem, hint=error.hint) from error
+    return Configuration(settings, sources, tuple(_warnings(values)))
 
 
 def flat(settings: Settings) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import Protocol
 
 from daemon.disk_reserve import SPARE_EIGHTHS, ReserveDisk, Space, StartReserve
 from daemon.journal.written import WriteMeter
+from daemon.restraint import restrain, source_of
 from schemas.events import (
     Bar,
     ClockTicked,
@@ -26,15 +27,14 @@ from schemas.events import (
     DiskPressure,
     Event,
     FeedGap,
-    OperatorCommand,
     Quote,
     Trade,
     TradingState,
 )
 
 WHO = "taped/disk"
-"""Who reduces and resumes trading here; no operator's name holds a slash."""
-SOURCE = f"operator:{WHO}"
+"""Who reduces and resumes trading here."""
+SOURCE = source_of(WHO)
 
 _EIGHTHS = {DiskLevel.SPARE_USED: SPARE_EIGHTHS, DiskLevel.SHED_TICKS: 4, DiskLevel.REFUSE_RISK: 2}
 """A rung begins below so many eighths of a segment of free space, and ends one eighth higher."""
@@ -89,15 +89,11 @@ class DiskWatch:
                 DiskPressure(ts_ns=now_ns, level=self.level, free_bytes=space.free_bytes, reason=reason)
             )
         refuse = self.level is DiskLevel.REFUSE_RISK
-        if refuse and state is TradingState.ACTIVE:
-            events.append(_command("trading.reduce", f"disk nearly full: {reason}", now_ns))
-        elif not refuse and state is TradingState.REDUCING and source == SOURCE:
-            events.append(_command("trading.resume", f"disk space is back: {reason}", now_ns))
-        return events
-
-
-def _command(name: str, reason: str, now_ns: int) -> OperatorCommand:
-    return OperatorCommand(ts_ns=now_ns, who=WHO, role="system", command=name, arguments={"reason": reason})
+        wanted, told = ("trading.reduce", "nearly full") if refuse else (None, "space is back")
+        return [
+            *events,
+            *restrain(WHO, wanted, state, source, reason=f"disk {told}: {reason}", now_ns=now_ns),
+        ]
 
 
 class _Run:

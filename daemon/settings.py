@@ -13,16 +13,12 @@ from typing import TypeVar
 T = TypeVar("T")
 Parameter = bool | int | float | str
 
-CASH = "a table of currencies and decimal text"
-FEES = "a table of symbols and MAKER/TAKER in millionths"
-
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What a setting's value must be, beyond its type; `doc` is what `taped check-config` shows.
 
     `form` is that of a text: `currency`, `amount` (decimal above zero) or `zone` (IANA).
-    `table` says what stands in a table of texts.
     """
 
     doc: str
@@ -30,7 +26,6 @@ class Rule:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     form: str = ""
-    table: str = ""
 
 
 def _setting(
@@ -47,8 +42,8 @@ def _setting(
     return field(default=default, metadata={"rule": rule})
 
 
-def _mapping(doc: str, table: str) -> Mapping[str, str]:
-    return field(default_factory=dict, metadata={"rule": Rule(doc, table=table)})
+def _mapping(doc: str) -> Mapping[str, str]:
+    return field(default_factory=dict, metadata={"rule": Rule(doc)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +92,6 @@ class ArchiveSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class RetentionSettings:
-    """How much of the past the journal keeps; what its events came to is always kept."""
-
-    max_age_days: float = _setting(
-        0.0, "archived segments older than so many days go; 0 keeps them", minimum=0.0, maximum=36_500.0
-    )
-    max_gb: float = _setting(
-        0.0, "the oldest archived segments go beyond so many GB; 0 keeps them", minimum=0.0, maximum=1e6
-    )
-    every_s: float = _setting(3600.0, "seconds between two looks", minimum=0.1, maximum=86_400.0)
-
-
-@dataclass(frozen=True, slots=True)
 class ReadModelSettings:
     """The SQLite read model."""
 
@@ -140,36 +122,45 @@ class VenueSettings:
         1000, "paper: fee of resting orders, millionths", minimum=-10_000, maximum=100_000
     )
     taker_fee_ppm: int = _setting(1000, "paper: fee of taking orders, millionths", minimum=0, maximum=100_000)
-    fees: Mapping[str, str] = _mapping("paper: fees of some instruments, by SYMBOL or SYMBOL@VENUE", FEES)
-    latency_us: int = _setting(
-        0, "paper: microseconds an order is under way at least", minimum=0, maximum=60_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class HardwareSettings:
+    """Sensors, fan, LEDs and button; `daemon/hardware/wiring.py` says what the texts mean."""
+
+    root: Path = _setting(Path("/"), "where /sys and /proc are looked for; a simulated board is a folder")  # noqa: RUF009  # a Field
+    pins: str = _setting("lgpio", "who drives pins; mock keeps them in files", choices=("lgpio", "mock"))
+    sample_s: float = _setting(2.0, "seconds between two looks at the sensors", minimum=0.05, maximum=60.0)
+    record_s: float = _setting(10.0, "seconds between two records of them", minimum=1.0, maximum=3600.0)
+    smart_file: Path | None = _setting(None, "JSON of smartctl, written by a timer; none when empty")  # noqa: RUF009  # a Field
+    fan: str = _setting("none", "what drives the fan", choices=("none", "kernel", "gpiozero", "sysfs_pwm"))
+    fan_pin: int = _setting(18, "GPIO number of the fan", minimum=0, maximum=27)
+    fan_hz: int = _setting(50, "gpiozero: pulses a second", minimum=25, maximum=100)
+    fan_inverted: bool = _setting(False, "a low pin makes the fan turn")
+    fan_sensors: tuple[str, ...] = _setting(("cpu", "nvme"), "sensors that decide: cpu, nvme, rp1")
+    fan_curve: tuple[str, ...] = _setting(
+        ("50=30", "60=50", "67=75", "75=100"), "from so many degrees so many percent"
     )
-    latency_spread_us: int = _setting(
-        0, "paper: how much longer it may be: range, or mean when exponential", minimum=0, maximum=60_000_000
+    leds: tuple[str, ...] = _setting((), "LEDs: all=17, error=27, or all=RED/GREEN/BLUE")
+    leds_inverted: bool = _setting(False, "a low pin lights the LED")
+    brightness: int = _setting(100, "of lit LEDs by day, percent", minimum=1, maximum=100)
+    night: str = _setting("none", "hours with other brightness, local time: 22:00-07:00, or none")
+    night_brightness: int = _setting(10, "of lit LEDs at night, percent; 0 is dark", minimum=0, maximum=100)
+    button_pin: int = _setting(0, "GPIO number of a button to ground; 0 for none", minimum=0, maximum=27)
+    hot: str = _setting(
+        "reduce", "what trading does while it is too hot", choices=("reduce", "halt", "nothing")
     )
-    latency_shape: str = _setting(
-        "uniform", "paper: how the longer time is drawn", choices=("uniform", "exponential")
-    )
-    seed: int = _setting(1, "paper: seed of the draws", minimum=0, maximum=2**63 - 1)
-    slippage: str = _setting(
-        "none",
-        "paper: how a taking fill is worse than the quote or trade it meets",
-        choices=("none", "ticks", "ppm", "proportional"),
-    )
-    slippage_amount: int = _setting(
-        0,
-        "paper: ticks, or millionths of the price; proportional: of each multiple of the displayed quantity",
-        minimum=0,
-        maximum=1_000_000,
-    )
-    check_funds: bool = _setting(True, "paper: reject on arrival what the cash does not cover")
+    hot_celsius: float = _setting(80.0, "the processor is too hot from here on", minimum=40.0, maximum=110.0)
+    cool_s: float = _setting(30.0, "trading goes on after so long without heat", minimum=0.0, maximum=3600.0)
+    backup_file: Path | None = _setting(None, "touched by each backup; LEDs tell its age")  # noqa: RUF009  # a Field
+    backup_hours: float = _setting(26.0, "a backup older than this is too old", minimum=0.1, maximum=8784.0)
 
 
 @dataclass(frozen=True, slots=True)
 class AccountSettings:
     """What a new journal starts with."""
 
-    cash: Mapping[str, str] = _mapping("cash of a new journal: currency to decimal text", CASH)
+    cash: Mapping[str, str] = _mapping("cash of a new journal: currency to decimal text")
     currency: str = _setting(
         "", "currency in which all is summed up; that of the first deposit when empty", form="currency"
     )
@@ -206,10 +197,10 @@ class Settings:
     api: ApiSettings = field(default_factory=ApiSettings)
     journal: JournalSettings = field(default_factory=JournalSettings)
     archive: ArchiveSettings = field(default_factory=ArchiveSettings)
-    retention: RetentionSettings = field(default_factory=RetentionSettings)
     readmodel: ReadModelSettings = field(default_factory=ReadModelSettings)
     feed: FeedSettings = field(default_factory=FeedSettings)
     venue: VenueSettings = field(default_factory=VenueSettings)
+    hardware: HardwareSettings = field(default_factory=HardwareSettings)
     account: AccountSettings = field(default_factory=AccountSettings)
     strategies: Mapping[str, StrategySettings] = field(default_factory=dict)
     calendars: Mapping[str, CalendarSettings] = field(default_factory=dict)

@@ -50,14 +50,21 @@ COMMANDS: Mapping[str, Command | Group] = {
         },
         "play a journal back: backtest, rebuild",
     ),
-    "status": Command("tools.status", "ask a running daemon how it is"),
-    "trading": Command("tools.trading", "halt, reduce, resume and kill trading on a running daemon"),
-    "order": Command("tools.order", "submit, replace, cancel and list orders on a running daemon"),
-    "strategy": Command("tools.strategy", "list, start, change and stop strategies on a running daemon"),
-    "account": Command(
-        "tools.account", "show the account of a running daemon, book deposits and withdrawals"
+    "hardware": Group(
+        {
+            "status": Command("tools.hardware_status", "show sensors, fan, LEDs and button"),
+            "test": Command("tools.hardware_test", "cycle LEDs, fan and button, and ask what was seen"),
+            "simulate": Command(
+                "tools.hardware_simulate", "show the board in a terminal, without any hardware"
+            ),
+            "failsafe": Command(
+                "tools.hardware_failsafe", "set the fan to full speed and light the error LEDs"
+            ),
+        },
+        "fan, LEDs, button and sensors: status, test, simulate, failsafe",
     ),
-    "breaker": Command("tools.breaker", "list a running daemon's circuit breakers"),
+    "status": Command("tools.status", "ask a running daemon how it is"),
+    "order": Command("tools.order", "submit, cancel and list orders on a running daemon"),
     "bench": Command("tools.bench", "measure this machine: journal, pipeline, replay, api"),
     "check-config": Command("tools.check_config", "show every setting and where its value came from"),
 }

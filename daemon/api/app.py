@@ -15,11 +15,12 @@ from aiohttp.typedefs import Middleware
 from daemon.api.access import Access
 from daemon.api.control import Control
 from daemon.api.control_routes import ControlRoutes
+from daemon.api.hardware_routes import HardwareRoutes
 from daemon.api.health import look
 from daemon.api.live import Live
 from daemon.api.metrics import Metrics
 from daemon.api.orders import Orders
-from daemon.api.ports import ApiSettings, Engine, Projection
+from daemon.api.ports import ApiSettings, Engine, Machine, Progress, Projection
 from daemon.api.problems import Problem, from_http_exception, problem_response, unavailable
 from daemon.api.reads import Reads
 from daemon.api.routes import Routes
@@ -42,17 +43,24 @@ def create_app(
     projection: Projection,
     settings: ApiSettings,
     upkeep: UpkeepStatus | None = None,
+    machine: Machine | None = None,
+    progress: Progress | None = None,
 ) -> web.Application:
     """Return the application; all of it runs on the loop that serves it."""
     guard = Guard(access, settings.host)
     upkeep = UpkeepStatus() if upkeep is None else upkeep
-    checkup = partial(look, engine, projection, upkeep)
-    metrics = Metrics(engine, checkup, upkeep)
+    checkup = partial(look, engine, projection, upkeep, machine, progress)
+    metrics = Metrics(engine, checkup, upkeep, machine)
     reads = Reads(queries, engine.core)
-    live = Live(engine, projection, reads, metrics, checkup, max_clients=settings.max_websockets)
+    live = Live(
+        engine, projection, reads, metrics, checkup, max_clients=settings.max_websockets, machine=machine
+    )
     app = web.Application(middlewares=[_edge(guard, metrics)], client_max_size=settings.max_body_bytes)
-    control = ControlRoutes(Control(engine), reads, guard)
-    Routes(engine, checkup, reads, Orders(engine, reads), metrics, live, guard, control).add_to(app.router)
+    more = [
+        *ControlRoutes(Control(engine), reads, guard).table(),
+        *HardwareRoutes(queries, machine).table(),
+    ]
+    Routes(engine, checkup, reads, Orders(engine, reads), metrics, live, guard, more).add_to(app.router)
 
     async def feed(_app: web.Application) -> AsyncIterator[None]:
         # The metrics count a batch first; the WebSocket asks them what was in it.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from daemon.api.ports import Engine, Projection
+from daemon.api.ports import Engine, Machine, Progress, Projection
 from daemon.disk_space import Shedder
 from daemon.upkeep import UpkeepStatus
 from schemas.events import DiskLevel
@@ -29,8 +29,8 @@ class Health:
     """One look at the daemon.
 
     `lag` is how many durable events the read model does not show yet; `archive` what archiving does: off,
-    idle, working or failed; `retention` the same, or held: something is too old or too much, and needed;
-    `disk` the rung of `daemon.disk_space` the daemon stands on.
+    idle, working or failed; `disk` the rung of `daemon.disk_space` the daemon stands on; `progress` how many
+    seconds ago loop, journal and thermal control did their last rounds.
     """
 
     status: HealthStatus
@@ -39,9 +39,9 @@ class Health:
     applied_seq: int
     lag: int
     archive: str
-    retention: str
     disk: DiskLevel
     disk_free_bytes: int
+    progress: dict[str, float] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """Return it as /health answers."""
@@ -52,9 +52,9 @@ class Health:
             "applied_seq": self.applied_seq,
             "lag": self.lag,
             "archive": self.archive,
-            "retention": self.retention,
             "disk": self.disk.name.lower(),
             "disk_free_bytes": self.disk_free_bytes,
+            "progress": {part: round(age_s, 2) for part, age_s in self.progress.items()},
         }
 
 
@@ -62,7 +62,13 @@ Checkup = Callable[[], Health]
 """Judges the daemon now."""
 
 
-def look(engine: Engine, projection: Projection, upkeep: UpkeepStatus) -> Health:
+def look(
+    engine: Engine,
+    projection: Projection,
+    upkeep: UpkeepStatus,
+    machine: Machine | None = None,
+    progress: Progress | None = None,
+) -> Health:
     """Judge the daemon now; touches memory only."""
     durable, applied = engine.durable_seq, projection.applied_seq
     lag = max(0, durable - applied)
@@ -73,10 +79,12 @@ def look(engine: Engine, projection: Projection, upkeep: UpkeepStatus) -> Health
     if projection.failed is not None:
         reasons.append(f"the read model stands still: {projection.failed}")
     reasons += _of_disk(engine.shedder)
-    if upkeep.archive.failed is not None:
-        reasons.append(f"old segments are not archived: {upkeep.archive.failed}")
-    if upkeep.retention.failed is not None:
-        reasons.append(f"old segments do not go: {upkeep.retention.failed}")
+    if upkeep.failed is not None:
+        reasons.append(f"old segments are not archived: {upkeep.failed}")
+    if progress is not None:
+        reasons += [f"{part} stands still" for part in progress.stalled()]
+    if machine is not None:
+        reasons += machine.reasons()
     if reasons:
         status = HealthStatus.DEGRADED
     if engine.stopping:
@@ -92,10 +100,10 @@ def look(engine: Engine, projection: Projection, upkeep: UpkeepStatus) -> Health
         durable,
         applied,
         lag,
-        upkeep.archive.state,
-        upkeep.retention_state,
+        upkeep.state,
         shedder.level,
         shedder.free_bytes,
+        {} if progress is None else progress.ages_s(),
     )
 
 

@@ -18,7 +18,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from daemon.api.health import Checkup
 from daemon.api.metrics import Metrics
-from daemon.api.ports import Engine, Projection
+from daemon.api.ports import Engine, Machine, Projection
 from daemon.api.problems import unavailable
 from daemon.api.reads import PriceRows, Reads
 from daemon.journal.reader import Batch
@@ -109,6 +109,7 @@ class Live:
         checkup: Checkup,
         *,
         max_clients: int,
+        machine: Machine | None = None,
     ) -> None:
         self._engine = engine
         self._projection = projection
@@ -116,6 +117,7 @@ class Live:
         self._metrics = metrics
         self._checkup = checkup
         self._max_clients = max_clients
+        self._machine = machine
         self._clients: set[_Client] = set()
         self._changed: dict[int, int] = {}  # Order to the seq of its last event.
         self._last_fill = 0
@@ -187,13 +189,16 @@ class Live:
         return update
 
     def _parts(self) -> dict[str, Callable[[], Any]]:
-        reads = self._reads
-        return {
+        reads, machine = self._reads, self._machine
+        parts: dict[str, Callable[[], Any]] = {
             "instruments": reads.instruments,
             "positions": reads.positions,
             "account": reads.account,
             "trading": reads.trading,
         }
+        if machine is not None:
+            parts["hardware"] = machine.document
+        return parts
 
     def _add_orders(self, update: dict[str, Any]) -> None:
         applied = self._projection.applied_seq

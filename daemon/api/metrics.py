@@ -10,12 +10,13 @@ from importlib.metadata import version
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
-from daemon.api.health import Checkup, HealthStatus
-from daemon.api.ports import Engine
+from daemon.api.health import Checkup, Health, HealthStatus
+from daemon.api.ports import Engine, Machine
+from daemon.hardware.sensors import SENSORS
 from daemon.journal.reader import Batch
 from daemon.trading.orders import OrderStatus
 from daemon.upkeep import UpkeepStatus
-from schemas.events import DiskLevel
+from schemas.events import BreakerState, DiskLevel
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -32,10 +33,13 @@ class Metrics:
         websockets_dropped: clients dropped because they read too slowly.
     """
 
-    def __init__(self, engine: Engine, checkup: Checkup, upkeep: UpkeepStatus) -> None:
+    def __init__(
+        self, engine: Engine, checkup: Checkup, upkeep: UpkeepStatus, machine: Machine | None = None
+    ) -> None:
         self._engine = engine
         self._checkup = checkup
         self._upkeep = upkeep
+        self._machine = machine
         self._events: Counter[type] = Counter()
         self._requests: dict[tuple[str, str, int], Histogram] = {}
         self._registry = CollectorRegistry(auto_describe=False)
@@ -118,6 +122,17 @@ class Metrics:
             "taped_disk_level", "1 for the rung that disk space is on", "level", DiskLevel, health.disk
         )
         yield self._orders()
+        yield from self._progress(health)
+        if self._machine is not None:
+            yield from _of_machine(self._machine)
+
+    def _progress(self, health: Health) -> Iterator[Metric]:
+        family = GaugeMetricFamily(
+            "taped_progress_age_seconds", "Time since a part's last round", labels=["part"]
+        )
+        for part, age_s in health.progress.items():
+            family.add_metric([part], age_s)
+        yield family
 
     def _archiving(self) -> Iterator[Metric]:
         upkeep = self._upkeep
@@ -125,15 +140,9 @@ class Metrics:
             ("segments", "Segments archived since the start", upkeep.archived_segments),
             ("segment_bytes", "Length of those segments", upkeep.segment_bytes),
             ("bytes", "Length of their archives", upkeep.archive_bytes),
-            ("failures", "Times that archiving ended early", upkeep.archive.failures),
+            ("failures", "Times that archiving ended early", upkeep.failures),
         ):
             yield CounterMetricFamily(f"taped_archive_{name}", documentation, value)
-        for name, documentation, value in (
-            ("segments", "Segments that retention let go of since the start", upkeep.removed_segments),
-            ("bytes", "Length of those segments", upkeep.removed_bytes),
-            ("failures", "Times that retention ended early", upkeep.retention.failures),
-        ):
-            yield CounterMetricFamily(f"taped_retention_{name}", documentation, value)
 
     def _orders(self) -> Metric:
         # Working orders are few and bounded; closed ones are told by taped_events_total.
@@ -155,3 +164,26 @@ def _state(name: str, documentation: str, label: str, states: Iterable[Enum], no
 def _gauges(*rows: tuple[str, str, float]) -> Iterator[Metric]:
     for name, documentation, value in rows:
         yield GaugeMetricFamily(name, documentation, value)
+
+
+def _of_machine(machine: Machine) -> Iterator[Metric]:
+    """Yield one gauge for each sensor that could be read, and the states of what is driven."""
+    readings = machine.readings
+    present = GaugeMetricFamily("taped_sensor_up", "1 for a sensor that could be read", labels=["sensor"])
+    for name, documentation in SENSORS.items():
+        value = readings.get(name)
+        if value is not None:
+            yield GaugeMetricFamily(f"taped_{name}", documentation, value)
+        if readings:
+            present.add_metric([name], float(value is not None))
+    yield present
+    if machine.duty is not None:
+        yield GaugeMetricFamily("taped_fan_duty_percent", "What the fan is told", machine.duty)
+    yield GaugeMetricFamily("taped_hot", "1 while it is too hot to trade as usual", float(machine.hot))
+    family = GaugeMetricFamily(
+        "taped_hardware_state", "1 for the present state of a part", labels=["part", "state"]
+    )
+    for part, now in machine.parts.items():
+        for state in BreakerState:
+            family.add_metric([part, state.name.lower()], float(state is now))
+    yield family

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from daemon.disk_space import Shedder
 from daemon.journal.reader import Batch
 from daemon.journal.written import WriteMeter
 from daemon.settings import ApiSettings as ApiSettings  # noqa: PLC0414  # Part of this interface.
 from daemon.trading.core import Core
-from schemas.events import Event
+from schemas.events import BreakerState, Event
 
 
 class Engine(Protocol):
@@ -85,6 +85,42 @@ class Projection(Protocol):
     @property
     def failed(self) -> str | None:
         """Why the read model stands still, or None."""
+
+
+class Machine(Protocol):
+    """Sensors, fan, LEDs and button below the daemon."""
+
+    @property
+    def readings(self) -> Mapping[str, float | int | None]:
+        """Sensors by name as they were read last; none at all before the first look."""
+
+    @property
+    def duty(self) -> int | None:
+        """What the fan is told, in percent; None where there is none or nobody knows."""
+
+    @property
+    def parts(self) -> Mapping[str, BreakerState]:
+        """Whether fan, LEDs and button work, by name."""
+
+    @property
+    def hot(self) -> bool:
+        """The machine is too hot to trade as usual."""
+
+    def reasons(self) -> list[str]:
+        """Return what is wrong with it."""
+
+    def document(self) -> dict[str, Any]:
+        """Return everything about it, for people and programs."""
+
+
+class Progress(Protocol):
+    """Which parts of the daemon get on."""
+
+    def ages_s(self) -> dict[str, float]:
+        """Return how long ago each part did its last round, in seconds."""
+
+    def stalled(self) -> list[str]:
+        """Return the parts that stand still."""
 
 
 def is_loopback(host: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import msgspec
 from aiohttp import hdrs, web
 
 from daemon.api.bodies import read_json_body
-from daemon.api.control_routes import ControlRoutes
 from daemon.api.health import Checkup, HealthStatus
 from daemon.api.live import Live
 from daemon.api.metrics import CONTENT_TYPE, Metrics
@@ -45,7 +44,7 @@ class Routes:
         metrics: Metrics,
         live: Live,
         guard: Guard,
-        control: ControlRoutes,
+        more: Sequence[Route],
     ) -> None:
         self._engine = engine
         self._checkup = checkup
@@ -54,7 +53,7 @@ class Routes:
         self._metrics = metrics
         self._live = live
         self._guard = guard
-        self._control = control
+        self._more = more
         self._started_ns = time.time_ns()
         self._openapi = _encode(openapi_document())
         self._page = _page()
@@ -72,14 +71,13 @@ class Routes:
             Route("GET", f"{api}/ticks", self._ticks),
             Route("GET", f"{api}/orders", self._order_list),
             Route("POST", f"{api}/orders", self._order_post),
-            Route("POST", f"{api}/orders/oco", self._order_group),
             Route("GET", f"{api}/orders/{{order_id}}", self._order_get),
             Route("PATCH", f"{api}/orders/{{order_id}}", self._order_patch),
             Route("DELETE", f"{api}/orders/{{order_id}}", self._order_delete),
             Route("GET", f"{api}/positions", self._positions),
             Route("GET", f"{api}/account", self._account),
             Route("GET", "/ws", self._live.connect),
-            *self._control.table(),
+            *self._more,
         ]
 
     def add_to(self, router: web.UrlDispatcher) -> None:
@@ -179,11 +177,6 @@ class Routes:
         return json_response(
             order, status=status, headers={"Location": f"/api/v1/orders/{order['order_id']}"}
         )
-
-    async def _order_group(self, request: web.Request) -> web.Response:
-        body = await read_json_body(request)
-        status, group = await self._orders.submit_group(body, self._guard.identify(request))
-        return json_response(group, status=status)
 
     async def _order_get(self, request: web.Request) -> web.Response:
         parameters(request)

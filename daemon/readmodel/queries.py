@@ -162,10 +162,6 @@ class ReadModelQueries:
         """Return one order, or None."""
         return self._row("SELECT * FROM orders WHERE order_id = ?", order_id)
 
-    def children(self, order_id: int) -> list[Row]:
-        """Return the orders that an order's fills release, oldest first; a parent has few."""
-        return self._rows("SELECT * FROM orders WHERE parent_id = ? ORDER BY order_id", (order_id,))
-
     def order_by_client_id(self, client_id: str) -> Row | None:
         """Return the order that was requested first under the caller's own id, or None."""
         return self._row("SELECT * FROM orders WHERE client_id = ?", client_id)
@@ -215,6 +211,13 @@ class ReadModelQueries:
             (_or(from_ns, _FIRST), _bounded(limit)),
         )
         return rows[::-1] if from_ns is None else rows
+
+    def sensors(self, *, before: int | None = None, limit: int = 100) -> list[Row]:
+        """Return what the sensors said, newest first; `readings` is JSON, `before` as in `ticks`."""
+        return self._rows(
+            "SELECT * FROM sensors WHERE seq < ? ORDER BY seq DESC LIMIT ?",
+            (_or(before, _LAST), _bounded(limit)),
+        )
 
     def trading_state(self) -> Row | None:
         """Return the last change of the trading state; None while it has never changed."""

@@ -13,7 +13,7 @@ from schemas.events import OperatorCommand, Scalar, TradingState
 MAX_TEXT = 200
 MAX_INSTRUMENTS = 1_000
 _PARAMETER = "param."
-_NOT_OURS = frozenset({"import.start", "import.end"})
+_NOT_OURS = frozenset({"alarm.acknowledge", "import.start", "import.end"})
 _STATES = {
     "trading.halt": TradingState.HALTED,
     "trading.resume": TradingState.ACTIVE,

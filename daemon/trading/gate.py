@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from daemon.trading.orders import KILL, LINK, Order
+from daemon.trading.orders import Order
 from schemas.events import (
     CancelRequested,
     Event,
@@ -21,9 +21,13 @@ from schemas.events import (
     TradingState,
 )
 
+KILL = "core:kill"
+"""Source of what the kill switch asks for: the only orders that leave while trading is halted."""
+LINK = "core:link"
+"""Source of what linked orders need."""
+
 _HALTED = TradingState.HALTED
-WITHHELD = "trading was halted before it left"
-"""Reason of the reports of what was held back."""
+_WITHHELD = "trading was halted before it left"
 
 
 class View(Protocol):
@@ -53,7 +57,7 @@ def may_leave(order: Order, view: View) -> bool:
 
 def withheld(order: Order, now_ns: int) -> OrderCanceled:
     """Return the report of an order that was submitted and did not leave."""
-    return OrderCanceled(ts_ns=now_ns, received_ns=now_ns, order_id=order.order_id, reason=WITHHELD)
+    return OrderCanceled(ts_ns=now_ns, received_ns=now_ns, order_id=order.order_id, reason=_WITHHELD)
 
 
 def hold_back(effects: Sequence[Effect], view: View, now_ns: int) -> tuple[Sequence[Effect], list[Event]]:
@@ -74,7 +78,7 @@ def hold_back(effects: Sequence[Effect], view: View, now_ns: int) -> tuple[Seque
             continue
         elif isinstance(event, ReplaceRequested) and not _may_replace(event, view):
             reports.append(
-                ReplaceRejected(ts_ns=now_ns, received_ns=now_ns, order_id=event.order_id, reason=WITHHELD)
+                ReplaceRejected(ts_ns=now_ns, received_ns=now_ns, order_id=event.order_id, reason=_WITHHELD)
             )
         else:
             leaving.append((seq, event))
