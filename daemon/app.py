@@ -30,13 +30,14 @@ from daemon.progress import Progress
 from daemon.readmodel.projector import Projector
 from daemon.readmodel.queries import ReadModelQueries
 from daemon.readmodel.watermark import projected_seq
+from daemon.restart import rebuild
 from daemon.settings import Settings
 from daemon.snapshots import Snapshots
-from daemon.start import core_at_end
 from daemon.trading.core import CURRENCY_SETTING, Core
 from daemon.upkeep import Upkeep
 from daemon.venue.feeds.feed import Feed, make_feed
-from daemon.venue.paper import PaperVenue
+from daemon.venue.paper.dump import dump as dump_venue
+from daemon.venue.paper.options import recorded, venue_options
 from schemas.errors import TapedError
 from schemas.events import (
     ClockTicked,
@@ -81,7 +82,9 @@ class Daemon:
         self.url = ""
         self.disk = DiskWatch(self.settings.journal.segment_mib << 20)
         self._code_hash = code_hash()
-        self.upkeep = Upkeep(self.settings.data, self.settings.archive, self._code_hash)
+        self.upkeep = Upkeep(
+            self.settings.data, self.settings.archive, self.settings.retention, self._code_hash
+        )
         self.progress = Progress()
         self.hardware = Hardware(self.settings.hardware, self.settings.data, self.progress)
         self._stop = asyncio.Event()
@@ -160,13 +163,10 @@ class Daemon:
             since_ns = time.time_ns() - DAY_NS
             # A new journal's first segment is counted by its writer.
             before = written(journal, per_ns=HOUR_NS, since_ns=since_ns) if writer.next_seq > 1 else {}
-            core = core_at_end(data, writer.journal_id, code, writer.next_seq - 1)
-            snapshots = Snapshots(data, code, last_seq=core.next_seq - 1)
-            venue = PaperVenue(
-                maker_fee_ppm=self.settings.venue.maker_fee_ppm,
-                taker_fee_ppm=self.settings.venue.taker_fee_ppm,
+            core, venue, missing = rebuild(data, writer.journal_id, code, writer.next_seq - 1)
+            snapshots = Snapshots(
+                data, code, last_seq=core.next_seq - 1, venue_state=lambda: dump_venue(venue)
             )
-            restored = venue.restore(core)
             projector = Projector(readmodel, journal, keep_ticks=self.settings.readmodel.keep_ticks)
             projector.start()
         except BaseException:
@@ -182,10 +182,14 @@ class Daemon:
         )
         engine.subscribe(lambda batch: projector.offer(batch.first_seq, batch.events))
         engine.subscribe(lambda batch: snapshots.on_durable(batch.last_seq, core))
-        if restored:
-            engine.ingest(restored)
+        unsent = venue.unsent(core)
+        if missing:
+            engine.ingest(missing)
         outdated = strategies.stops(core.strategies, self.settings.strategies)
+        # The venue changes its rules where the DaemonStarted stands that tells of them.
+        venue.configure(venue_options(self.settings.venue))
         self._begun = engine.begin([*self._first_events(core), *outdated]).last_seq
+        engine.resume(unsent)
         engine.meter.begin(before)
         watch = watch_disk(engine, disk, self.disk, reserve=reserve, clock_ns=time.time_ns)
         try:
@@ -228,8 +232,7 @@ class Daemon:
         venue = self.settings.venue
         settings: dict[str, Scalar] = {
             "venue.kind": venue.kind,
-            "venue.maker_fee_ppm": venue.maker_fee_ppm,
-            "venue.taker_fee_ppm": venue.taker_fee_ppm,
+            **recorded(venue_options(venue)),
             CURRENCY_SETTING: self.settings.account.currency,
         }
         events: list[Event] = [

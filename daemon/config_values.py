@@ -14,10 +14,11 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
-from daemon.settings import Rule, Settings, StrategySettings
+from daemon.settings import CASH, FEES, Rule, Settings, StrategySettings
 from daemon.trading.calendar import CalendarError, always
 from daemon.trading.commands import MAX_TEXT
 from daemon.trading.money import MAX_INTEGER, money
+from daemon.venue.fees import FeesError, parse_fees
 from schemas.decimals import DecimalError
 from schemas.errors import TapedError
 
@@ -43,7 +44,7 @@ _KINDS: Mapping[Any, str] = {
     Path | None: "a path or nothing",
     tuple[str, ...]: "a list of text",
     tuple[Path, ...]: "a list of paths",
-    Mapping[str, str]: "a table of currencies and decimal text",
+    Mapping[str, str]: "a table",
 }
 
 
@@ -175,7 +176,7 @@ def check(key: str, raw: Any, *, source: str, folder: Path | None = None) -> Any
     declared = DECLARED[key]
     kind, _, rule = declared
     if kind == Mapping[str, str]:
-        return _cash(key, raw, source=source)
+        return _table(key, raw, source=source)
     if kind in (Path, Path | None):
         return None if kind != Path and raw == "" else _path(key, raw, source=source, folder=folder)
     if kind in (tuple[str, ...], tuple[Path, ...]):
@@ -210,7 +211,7 @@ def allowed(declared: Declared) -> str:
         return " or ".join(rule.choices)
     if rule.form:
         return _FORMS[rule.form].told
-    kind = _KINDS[declared.type]
+    kind = rule.table or _KINDS[declared.type]
     low, high = (
         None if limit is None else f"{limit:,}".removesuffix(".0").replace(",", "_")
         for limit in (rule.minimum, rule.maximum)
@@ -274,17 +275,28 @@ def _path(key: str, raw: Any, *, source: str, folder: Path | None) -> Path:
     return path if folder is None else folder / path
 
 
-def _cash(key: str, raw: Any, *, source: str) -> Mapping[str, str]:
+def _table(key: str, raw: Any, *, source: str) -> Mapping[str, str]:
+    check_entry, example = _TABLES[DECLARED[key].rule.table]
     if not isinstance(raw, Mapping):
-        raise ConfigError(
-            source, key, f"is {show(raw)}, expected a table", hint='write cash = { USDT = "100000" }'
-        )
+        hint = f"write {key.rpartition('.')[2]} = {example}"
+        raise ConfigError(source, key, f"is {show(raw)}, expected a table", hint=hint)
     mistakes: list[ConfigError] = []
-    for currency, amount in raw.items():
+    for name, value in raw.items():
         with collecting(mistakes):
-            _check_amount(f"{key}.{currency}", currency, amount, source=source)
+            check_entry(f"{key}.{name}", name, value, source=source)
     raise_all(mistakes)
     return dict(raw)
+
+
+def _check_fees(place: str, name: str, fees: Any, *, source: str) -> None:
+    if not (_is_printable(name) and len(name) <= MAX_TEXT):
+        raise ConfigError(source, place, f"an instrument is named by 1 to {MAX_TEXT} characters")
+    if not isinstance(fees, str):
+        raise ConfigError(source, place, f"is {show(fees)}, expected text such as '100/250'")
+    try:
+        parse_fees(fees)
+    except FeesError as error:
+        raise ConfigError(source, place, error.message, hint=error.hint) from error
 
 
 def _check_amount(place: str, currency: str, amount: Any, *, source: str) -> None:
@@ -298,6 +310,12 @@ def _check_amount(place: str, currency: str, amount: Any, *, source: str) -> Non
         raise ConfigError(source, place, f"is {show(amount)}, expected a decimal: {error}") from error
     if not above_zero:
         raise ConfigError(source, place, f"is {show(amount)}, expected a decimal above zero")
+
+
+_TABLES = {
+    CASH: (_check_amount, '{ USDT = "100000" }'),
+    FEES: (_check_fees, '{ BTC-USDT = "100/250" }'),
+}
 
 
 def check_strategies(table: Any, *, source: str) -> dict[str, StrategySettings]:

@@ -22,7 +22,7 @@ from daemon.journal.reader import Batch
 from daemon.journal.writer import JournalWriter
 from daemon.journal.written import WriteMeter
 from daemon.trading.core import Core
-from daemon.trading.gate import hold_back
+from daemon.venue.boundary import SendBoundary, SendError
 from daemon.venue.protocol import Venue
 from schemas.codec import CODEC
 from schemas.errors import TapedError
@@ -81,6 +81,8 @@ class Engine:
         self.shedder = Shedder()
         self.meter = WriteMeter()
         self._venue = venue
+        self._boundary = SendBoundary(venue, core)
+        self._sealing = False
         self._loop = asyncio.get_running_loop()
         self.failure: asyncio.Future[str] = self._loop.create_future()
         self._commands = Acknowledgements(self._loop)
@@ -136,8 +138,15 @@ class Engine:
             EngineStoppedError: the journal failed.
         """
         kept = self.shedder.filter(inputs)
+        if self._venue.due_ns is not None:
+            kept = self._let_arrive(kept)
         if kept:
             self._submit(kept, urgent=False)
+
+    def resume(self, unsent: list[tuple[int, Event]]) -> None:
+        """Send what was decided before a restart and surely never arrived; call before the first tick."""
+        for seq, effect in unsent:
+            self._send(seq, effect)
 
     async def publish(self, inputs: list[Event]) -> None:
         """Take a feed's events, and let the feed wait while too many wait for the disk."""
@@ -190,11 +199,39 @@ class Engine:
         return lambda: self._subscribers.remove(callback)
 
     async def close(self, last: list[Event], *, timeout_s: float) -> None:
-        """Take the last events, make everything durable and seal the journal."""
+        """Let what was decided leave, take the last events, make everything durable and seal the journal."""
         self.stopping = True
+        await self._drain(timeout_s / 4)
+        self._sealing = True
         if self.failed is None and last:
             self._submit(last, urgent=True)
         await asyncio.to_thread(self._commit.close, timeout_s=timeout_s)
+
+    async def _drain(self, timeout_s: float) -> None:
+        """Wait until no effect waits for the disk; what waits longer is taken up at the next start."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._effects and self.failed is None:
+                    await self.durable(self._effects[-1][0])
+        except (TimeoutError, JournalPoisonedError):
+            log.warning("%d effects were not sent before the end", len(self._effects))
+
+    def _let_arrive(self, inputs: list[Event]) -> list[Event]:
+        """Take the inputs up to where the last thing under way arrives; return the rest.
+
+        An arrival has a place among the inputs: its report stands there in the journal, and a replay
+        lets it arrive at the same place.
+        """
+        venue, start = self._venue, 0
+        for at, event in enumerate(inputs):
+            while (due_ns := venue.due_ns) is not None and due_ns <= event.ts_ns:
+                if at > start:
+                    self._submit(inputs[start:at], urgent=False)
+                    start = at
+                self._report(venue.arrive(self.core, time.time_ns()))
+            if due_ns is None:
+                break
+        return inputs[start:]
 
     def _submit(self, inputs: list[Event], *, urgent: bool) -> Batch:
         if self.failed is not None:
@@ -208,10 +245,12 @@ class Engine:
         batch = Batch(first_seq, list(events), 0)
         # The paper venue meets a tick at once, though it may linger: its orders came only when durable,
         # and its reports stand behind the tick in the journal.
-        reports = self._venue.on_market(events, first_seq)
+        self._report(self._venue.on_market(events, first_seq))
+        return batch
+
+    def _report(self, reports: list[Event]) -> None:
         if reports:
             self._submit(reports, urgent=True)
-        return batch
 
     def _tell_loop(self, batch: Batch) -> None:
         self._call_loop(self._on_durable, batch)
@@ -227,20 +266,25 @@ class Engine:
         durable_seq = self.durable_seq = batch.last_seq
         self._commands.resolve(durable_seq)
         self._publishers.resolve(durable_seq)
-        durable: list[tuple[int, Event]] = []
-        while self._effects and self._effects[0][0] <= durable_seq:
-            durable += self._effects.popleft()[1]
-        reports = self._send(durable) if durable else []
+        self._send_durable()
         for subscriber in self._subscribers:
             subscriber(batch)
-        if reports and self.failed is None and not self.stopping:
-            self._submit(reports, urgent=True)
 
-    def _send(self, effects: list[tuple[int, Event]]) -> list[Event]:
-        now_ns = time.time_ns()
-        leaving, reports = hold_back(effects, self.core, now_ns)
-        reports += self._venue.send(leaving, self.core, now_ns)
-        return reports
+    def _send_durable(self) -> None:
+        """Send the effects that are durable by now, and take the venue's reports before the next one."""
+        effects = self._effects
+        while effects and effects[0][0] <= self.durable_seq and self.failed is None and not self._sealing:
+            for seq, effect in effects.popleft()[1]:
+                self._send(seq, effect)
+
+    def _send(self, seq: int, effect: Event) -> None:
+        try:
+            reports = self._boundary.send(seq, effect, durable_seq=self.durable_seq, now_ns=time.time_ns())
+        except SendError as error:
+            log.exception("nothing is sent any more")
+            self._fail(str(error))
+            return
+        self._report(reports)
 
     def _fail(self, reason: str) -> None:
         self.failed = reason

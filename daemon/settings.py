@@ -13,12 +13,16 @@ from typing import TypeVar
 T = TypeVar("T")
 Parameter = bool | int | float | str
 
+CASH = "a table of currencies and decimal text"
+FEES = "a table of symbols and MAKER/TAKER in millionths"
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What a setting's value must be, beyond its type; `doc` is what `taped check-config` shows.
 
     `form` is that of a text: `currency`, `amount` (decimal above zero) or `zone` (IANA).
+    `table` says what stands in a table of texts.
     """
 
     doc: str
@@ -26,6 +30,7 @@ class Rule:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     form: str = ""
+    table: str = ""
 
 
 def _setting(
@@ -42,8 +47,8 @@ def _setting(
     return field(default=default, metadata={"rule": rule})
 
 
-def _mapping(doc: str) -> Mapping[str, str]:
-    return field(default_factory=dict, metadata={"rule": Rule(doc)})
+def _mapping(doc: str, table: str) -> Mapping[str, str]:
+    return field(default_factory=dict, metadata={"rule": Rule(doc, table=table)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,19 @@ class ArchiveSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """How much of the past the journal keeps; what its events came to is always kept."""
+
+    max_age_days: float = _setting(
+        0.0, "archived segments older than so many days go; 0 keeps them", minimum=0.0, maximum=36_500.0
+    )
+    max_gb: float = _setting(
+        0.0, "the oldest archived segments go beyond so many GB; 0 keeps them", minimum=0.0, maximum=1e6
+    )
+    every_s: float = _setting(3600.0, "seconds between two looks", minimum=0.1, maximum=86_400.0)
+
+
+@dataclass(frozen=True, slots=True)
 class ReadModelSettings:
     """The SQLite read model."""
 
@@ -122,6 +140,29 @@ class VenueSettings:
         1000, "paper: fee of resting orders, millionths", minimum=-10_000, maximum=100_000
     )
     taker_fee_ppm: int = _setting(1000, "paper: fee of taking orders, millionths", minimum=0, maximum=100_000)
+    fees: Mapping[str, str] = _mapping("paper: fees of some instruments, by SYMBOL or SYMBOL@VENUE", FEES)
+    latency_us: int = _setting(
+        0, "paper: microseconds an order is under way at least", minimum=0, maximum=60_000_000
+    )
+    latency_spread_us: int = _setting(
+        0, "paper: how much longer it may be: range, or mean when exponential", minimum=0, maximum=60_000_000
+    )
+    latency_shape: str = _setting(
+        "uniform", "paper: how the longer time is drawn", choices=("uniform", "exponential")
+    )
+    seed: int = _setting(1, "paper: seed of the draws", minimum=0, maximum=2**63 - 1)
+    slippage: str = _setting(
+        "none",
+        "paper: how a taking fill is worse than the quote or trade it meets",
+        choices=("none", "ticks", "ppm", "proportional"),
+    )
+    slippage_amount: int = _setting(
+        0,
+        "paper: ticks, or millionths of the price; proportional: of each multiple of the displayed quantity",
+        minimum=0,
+        maximum=1_000_000,
+    )
+    check_funds: bool = _setting(True, "paper: reject on arrival what the cash does not cover")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +201,7 @@ class HardwareSettings:
 class AccountSettings:
     """What a new journal starts with."""
 
-    cash: Mapping[str, str] = _mapping("cash of a new journal: currency to decimal text")
+    cash: Mapping[str, str] = _mapping("cash of a new journal: currency to decimal text", CASH)
     currency: str = _setting(
         "", "currency in which all is summed up; that of the first deposit when empty", form="currency"
     )
@@ -197,6 +238,7 @@ class Settings:
     api: ApiSettings = field(default_factory=ApiSettings)
     journal: JournalSettings = field(default_factory=JournalSettings)
     archive: ArchiveSettings = field(default_factory=ArchiveSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     readmodel: ReadModelSettings = field(default_factory=ReadModelSettings)
     feed: FeedSettings = field(default_factory=FeedSettings)
     venue: VenueSettings = field(default_factory=VenueSettings)

@@ -33,6 +33,7 @@ from daemon.snapshots import sequences
 from daemon.start import core_at_beginning
 from daemon.trading.core import Core
 from daemon.trading.dump import CoreDump, DumpError, dump
+from daemon.venue.paper.follow import Follower, resume
 
 MOST_SEGMENTS = 16
 """Segments that go at once: a bound on the work that a stop in the middle throws away."""
@@ -104,11 +105,12 @@ def _put_base(
     journal, before = JournalReader(directory), first_base(directory)
     with _scratch(data / "readmodel.db.base", journal, keep_ticks_of(data) or KEEP_TICKS) as tables:
         core = core_at_beginning(before, journal.journal_id)
-        _pass(journal, first, core, tables, rest)
+        follower = resume(core)
+        _pass(journal, first, follower, tables, rest)
         draft = draft_base(
             directory,
             header_of(first),
-            BaseContent(_dumped(core).parts(), tables.dump(ticks_from=tables.skip_ticks_to)),
+            BaseContent(_dumped(core, follower.dump()).parts(), tables.dump(ticks_from=tables.skip_ticks_to)),
             made_ns=now_ns,
             disk=disk,
         )
@@ -133,31 +135,32 @@ def _scratch(path: Path, journal: JournalReader, keep_ticks: int) -> Iterator[Re
 def _pass(
     journal: JournalReader,
     first: SegmentName,
-    core: Core,
+    follower: Follower,
     tables: ReadModelWriter,
     rest: Callable[[float], object] | None,
 ) -> None:
-    """Let core and tables take all events before a segment."""
+    """Let core, paper venue and tables take all events before a segment."""
     last_seq = journal.last_seq
     # Tick rows that the limit at the journal's end has deleted are not needed at its beginning.
     tables.skip_ticks_to = max(0, last_seq - last_seq % PRUNE_EVERY - tables.keep_ticks)
     started = time.perf_counter()
-    for first_seq, events in in_transactions(journal.batches(core.next_seq, first.first_seq - 1)):
-        core.next_seq = first_seq
-        core.replay(first_seq, events)
+    next_seq = follower.core.next_seq
+    for first_seq, events in in_transactions(journal.batches(next_seq, first.first_seq - 1)):
+        follower.skip_to(first_seq)
+        follower.follow(first_seq, events)
         tables.skip_to(first_seq - 1)
         tables.apply(first_seq, events)
         if rest is not None:
             rest(time.perf_counter() - started)
         started = time.perf_counter()
     # The journal may tell of a loss right before the segment.
-    core.next_seq = first.first_seq
+    follower.skip_to(first.first_seq)
     tables.skip_to(first.first_seq - 1)
 
 
-def _dumped(core: Core) -> CoreDump:
+def _dumped(core: Core, venue_state: bytes) -> CoreDump:
     try:
-        return dump(core)
+        return dump(core, venue_state)
     except DumpError as error:
         raise JournalError(
             f"nothing goes: {error.message}", hint="stop that strategy, or keep more"
@@ -168,7 +171,8 @@ def _prove(data: Path, draft: BaseFile, core: Core, tables: ReadModelWriter) -> 
     """Make core and tables from the draft, and hold them against those it was made of."""
     again = core_at_beginning(draft, core.journal_id)
     pairs = zip_longest(dump(again).parts(), dump(core).parts())
-    if any(one != other for one, other in pairs):
+    same_venue = resume(again).dump() == again.venue_state
+    if not same_venue or any(one != other for one, other in pairs):
         raise JournalCorruptError(f"{draft.path}: gives another core than it was made of")
     path = data / "readmodel.db.proof"
     remove(path)

@@ -26,7 +26,7 @@ import logging
 import re
 import struct
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
@@ -79,6 +79,7 @@ class Snapshots:
         code_hash: of the code that runs.
         last_seq: up to where the core came from a snapshot; 0 when it did not.
         every: events between two snapshots.
+        venue_state: gives the state of a venue that lives in this process, where there is one.
         disk: where they are written.
     """
 
@@ -89,12 +90,14 @@ class Snapshots:
         *,
         last_seq: int = 0,
         every: int = EVERY_EVENTS,
+        venue_state: Callable[[], bytes] = bytes,
         disk: Disk = DISK,
     ) -> None:
         self._folder = data / "snapshots"
         self._code_hash = code_hash
         self._last_seq = last_seq
         self._every = every
+        self._venue_state = venue_state
         self._disk = disk
         self._taken: CoreDump | None = None
         self._thread: threading.Thread | None = None
@@ -113,7 +116,7 @@ class Snapshots:
         """
         self._last_seq = core.next_seq - 1
         try:
-            return dump(core)
+            return dump(core, self._venue_state())
         except DumpError as error:
             if error.message != self._told:
                 log.warning("no snapshot: %s; a start replays from the last one", error)

@@ -19,6 +19,7 @@ from daemon.trading.core import Core
 from daemon.trading.dump import DumpError, load
 from daemon.trading.strategies import STRATEGIES
 from daemon.trading.strategy import Strategy
+from schemas.events import Event
 
 log = logging.getLogger(__name__)
 
@@ -35,16 +36,20 @@ def core_at_end(data: Path, journal_id: str, code_hash: str, last_seq: int) -> C
     Raises:
         JournalCorruptError: what the journal begins with is damaged, and no snapshot can be used.
     """
+    core = core_before_tail(data, journal_id, code_hash, last_seq)
+    if last_seq > 0:
+        advance(core, JournalReader(data / "journal"))
+    return core
+
+
+def core_before_tail(data: Path, journal_id: str, code_hash: str, last_seq: int) -> Core:
+    """Return the nearest core that is written down; arguments and errors as those of `core_at_end`."""
     if last_seq < 1:
         return Core(journal_id)
-    directory = data / "journal"
-    base = first_base(directory)
+    base = first_base(data / "journal")
     first_seq = 1 if base is None else base.header.first_seq
     core = load_newest(data, journal_id, code_hash, last_seq, first_seq=first_seq)
-    if core is None:
-        core = core_at_beginning(base, journal_id)
-    advance(core, JournalReader(directory))
-    return core
+    return core_at_beginning(base, journal_id) if core is None else core
 
 
 def core_at_beginning(
@@ -72,6 +77,19 @@ def core_at_beginning(
     for strategy_id, reason in core.strategies.broken.items():
         log.warning("strategy %s is stopped: %s", strategy_id, reason)
     return core
+
+
+def definitions(directory: Path) -> list[Event]:
+    """Return the instruments and calendars that were known before a journal's first event.
+
+    Raises:
+        JournalCorruptError: the base state is damaged or cannot be read.
+    """
+    base = first_base(directory)
+    if base is None:
+        return []
+    core = core_at_beginning(base, base.header.journal.hex())
+    return [*core.calendars.defined.values(), *core.instruments.values()]
 
 
 def advance(core: Core, journal: JournalReader, last_seq: int | None = None) -> None:

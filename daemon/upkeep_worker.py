@@ -1,4 +1,4 @@
-"""The process that archives: reads one job, does it when the processor is idle, reports each step, ends.
+"""The process that archives and shortens: reads one job, does it when the processor is idle, and ends.
 
 It ends at once when whoever started it is gone, because nothing may touch the journal's folder that a
 new daemon does not know of.
@@ -17,7 +17,9 @@ import msgspec
 from daemon.config import code_hash
 from daemon.journal.archive import Archived, archive_journal
 from daemon.journal.errors import JournalLockedError
-from daemon.upkeep import Done, Failed, Job
+from daemon.journal.retention import Policy, RetentionPlan
+from daemon.shorten import limits_of, shorten
+from daemon.upkeep import ArchiveDone, ArchiveJob, Job, JobFailed, Report, RetentionDone, RetentionJob
 from schemas.errors import TapedError
 
 LOWEST = 19
@@ -26,14 +28,16 @@ LOWEST = 19
 def main() -> int:
     """Do the job that standard input tells; return 1 when it was given up."""
     _step_back()
-    job = msgspec.json.decode(_first_line(), type=Job)
+    job: Job = msgspec.json.Decoder(Job).decode(_first_line())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
+        if code_hash() != job.code_hash:
+            raise TapedError("the code on disk is not that of the running daemon", hint="restart taped")  # noqa: TRY301
         work(job)
     except JournalLockedError:
-        return 0  # Somebody archives by hand; that is as good.
+        return 0  # Somebody does it by hand; that is as good.
     except TapedError as error:
-        report(Failed(reason=error.message))
+        report(JobFailed(reason=error.message))
         return 1
     return 0
 
@@ -63,25 +67,33 @@ def _end_with_parent() -> None:
 
 
 def work(job: Job) -> None:
-    """Archive what is sealed.
+    """Do the job.
 
     Raises:
         JournalError: a segment is damaged, or the disk refused.
-        TapedError: the code on disk is not the daemon's.
     """
-    if code_hash() != job.code_hash:
-        raise TapedError("the code on disk is not that of the running daemon", hint="restart taped")
-    archive_journal(
-        Path(job.data) / "journal",
-        keep=job.keep,
-        rest=lambda worked_s: time.sleep(worked_s * (100 / job.load_percent - 1)),
-        done=_archived,
-    )
+    data, load = Path(job.data), job.load_percent / 100
+
+    def rest(worked_s: float) -> None:
+        time.sleep(worked_s * (1 / load - 1))
+
+    match job:
+        case ArchiveJob():
+            archive_journal(data / "journal", keep=job.keep, rest=rest, done=_archived)
+        case RetentionJob():
+            shorten(
+                data,
+                Policy(job.max_age_ns, job.max_bytes),
+                limits_of(data, job.confirmed_seq),
+                now_ns=time.time_ns(),
+                rest=rest,
+                done=_shortened,
+            )
 
 
 def _archived(item: Archived) -> None:
     report(
-        Done(
+        ArchiveDone(
             segment=item.name.number,
             events=item.events,
             segment_bytes=item.segment_bytes,
@@ -90,7 +102,11 @@ def _archived(item: Archived) -> None:
     )
 
 
-def report(what: Done | Failed) -> None:
+def _shortened(plan: RetentionPlan) -> None:
+    report(RetentionDone(segments=len(plan.going), bytes=plan.freed_bytes, first_seq=plan.first.first_seq))
+
+
+def report(what: Report) -> None:
     """Tell the daemon, as a line of JSON."""
     sys.stdout.buffer.write(msgspec.json.encode(what) + b"\n")
     sys.stdout.buffer.flush()

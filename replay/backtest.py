@@ -15,9 +15,10 @@ from operator import length_hint
 from typing import Any, Protocol
 
 from daemon.settings import VenueSettings
-from daemon.trading.core import TAKER_FEE_SETTING, Core
+from daemon.trading.core import Core
 from daemon.trading.gate import hold_back
-from daemon.venue.paper import PaperVenue
+from daemon.venue.paper import PaperVenue, VenueOptions
+from daemon.venue.paper.options import recorded
 from schemas.codec import CODEC, AnyEvent
 from schemas.errors import TapedError
 from schemas.events import (
@@ -125,6 +126,7 @@ def run_backtest(  # noqa: PLR0913
     cash: str = "100000",
     maker_fee_ppm: int = FEES.maker_fee_ppm,
     taker_fee_ppm: int = FEES.taker_fee_ppm,
+    venue: VenueOptions | None = None,
     core: Core | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> BacktestResult:
@@ -140,6 +142,7 @@ def run_backtest(  # noqa: PLR0913
         cash: paid in once for each quote currency, decimal text.
         maker_fee_ppm: of fills that rested.
         taker_fee_ppm: of fills that took.
+        venue: how the venue fills, its fees included; those above and no other model when None.
         core: a fresh core, for strategy kinds of one's own.
         progress: called with the number of market events after each batch.
 
@@ -147,11 +150,13 @@ def run_backtest(  # noqa: PLR0913
         BacktestError: the strategy cannot be started, or a named instrument never appeared.
     """
     core = Core(JOURNAL_ID) if core is None else core
-    venue = PaperVenue(maker_fee_ppm=maker_fee_ppm, taker_fee_ppm=taker_fee_ppm)
-    run = _Run(core, venue, strategy=strategy, parameters=parameters, cash=cash, wanted=instruments)
-    run.result.maker_fee_ppm, run.result.taker_fee_ppm = maker_fee_ppm, taker_fee_ppm
+    options = venue or VenueOptions(maker_fee_ppm=maker_fee_ppm, taker_fee_ppm=taker_fee_ppm)
+    run = _Run(
+        core, PaperVenue(options), strategy=strategy, parameters=parameters, cash=cash, wanted=instruments
+    )
+    run.result.maker_fee_ppm, run.result.taker_fee_ppm = options.maker_fee_ppm, options.taker_fee_ppm
     started = time.perf_counter()
-    run.take([_settings(taker_fee_ppm)])
+    run.take([_settings(options)])
     for batch in batches:
         run.batch(batch.events)
         if progress is not None:
@@ -231,6 +236,7 @@ class _Run:
                 event = next(events, None)
                 if event is None:
                     return
+                self._let_arrive(event.ts_ns)
                 seq = core.next_seq
                 self._record(core.advance(iter((event,))))
                 # The venue sees the event after the strategy has; orders in answer to it arrive later.
@@ -244,9 +250,17 @@ class _Run:
             effects = self.core.take_effects()
             if not effects:
                 return
-            leaving, reports = hold_back(effects, self.core, now_ns)
-            self._report(reports + self.venue.send(leaving, self.core, now_ns))
+            for effect in effects:
+                # One by one: what a venue reports of an order may bear on the next.
+                leaving, reports = hold_back((effect,), self.core, now_ns)
+                self._report(reports + self.venue.send(leaving, self.core, now_ns))
         raise BacktestError(f"{self.strategy} answered its own fills {MAX_ROUNDS} times at one event")
+
+    def _let_arrive(self, now_ns: int) -> None:
+        """Let what is under way arrive before the first event that is not earlier."""
+        while (due_ns := self.venue.due_ns) is not None and due_ns <= now_ns:
+            self._report(self.venue.arrive(self.core, due_ns))
+            self._settle(due_ns)
 
     def _report(self, reports: list[Event]) -> None:
         if reports:
@@ -360,9 +374,8 @@ class _Run:
         return result
 
 
-def _settings(taker_fee_ppm: int) -> DaemonStarted:
-    settings: dict[str, Scalar] = {TAKER_FEE_SETTING: taker_fee_ppm}
-    return DaemonStarted(ts_ns=0, daemon_version="", config_hash="", code_hash="", settings=settings)
+def _settings(options: VenueOptions) -> DaemonStarted:
+    return DaemonStarted(ts_ns=0, daemon_version="", config_hash="", code_hash="", settings=recorded(options))
 
 
 def _command(ts_ns: int, command: str, arguments: Mapping[str, Scalar | list[Scalar]]) -> OperatorCommand:

@@ -21,7 +21,7 @@ from daemon.readmodel.beginning import open_following
 from daemon.readmodel.catch_up import in_transactions
 from daemon.readmodel.content import content_hash
 from daemon.readmodel.database import ReadModelError, merge_log, open_reader, remove
-from daemon.readmodel.writer import PRUNE_EVERY
+from daemon.readmodel.writer import PRUNE_EVERY, ReadModelWriter
 
 Progress = Callable[[int, int], None]
 """Called with the last seq done and the last seq there is."""
@@ -52,6 +52,8 @@ class RebuildResult:
         former: the read model before; None where there was none.
         equal: whether both have the same content; None where they cannot be compared, because there was
             none, it could not be read, it stood at another seq, or it had other limits.
+        begins_at: the journal's first event; what came before is from its base state.
+        lacking: what the journal cannot give any more, or None.
     """
 
     hash: str
@@ -59,6 +61,8 @@ class RebuildResult:
     seconds: float
     former: Former | None
     equal: bool | None
+    begins_at: int = 1
+    lacking: str | None = None
 
     @property
     def events_per_second(self) -> float:
@@ -100,18 +104,21 @@ def rebuild(
         started = time.perf_counter()
         remove(fresh)
         try:
-            applied_seq = _build(fresh, journal, keep_ticks, progress)
+            applied_seq, lacking = _build(fresh, journal, keep_ticks, progress)
             seconds = time.perf_counter() - started
             content = content_hash(fresh)
-            equal = _compare(former, content, applied_seq, keep_ticks)
+            equal = None if lacking else _compare(former, content, applied_seq, keep_ticks)
             if replace:
                 _put(fresh, path)
         finally:
             remove(fresh)
-    return RebuildResult(content, applied_seq, seconds, former, equal)
+    return RebuildResult(content, applied_seq, seconds, former, equal, journal.first_seq, lacking)
 
 
-def _build(path: Path, journal: JournalReader, keep_ticks: int | None, progress: Progress | None) -> int:
+def _build(
+    path: Path, journal: JournalReader, keep_ticks: int | None, progress: Progress | None
+) -> tuple[int, str | None]:
+    """Make a read model; return its last event and what it lacks."""
     last_seq = journal.last_seq
     writer = open_following(path, journal, keep_ticks)
     # Tick rows that the limit at the journal's end would delete again are not written in the first place.
@@ -122,9 +129,16 @@ def _build(path: Path, journal: JournalReader, keep_ticks: int | None, progress:
             writer.apply(first_seq, events)
             if progress is not None:
                 progress(writer.applied_seq, last_seq)
-        return writer.applied_seq
+        return writer.applied_seq, _lacking(writer)
     finally:
         writer.close()
+
+
+def _lacking(writer: ReadModelWriter) -> str | None:
+    first, last = max(0, writer.skip_ticks_to) + 1, writer.ticks_from
+    if first > last:
+        return None
+    return f"tick rows of events {first:,} to {last:,}: the journal has let them go, and kept fewer"
 
 
 def _check_end(former: Former | None, journal: JournalReader) -> None:

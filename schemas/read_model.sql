@@ -175,6 +175,7 @@ CREATE TABLE orders (
 ) STRICT;
 CREATE INDEX open_orders ON orders (order_id) WHERE is_open = 1;
 CREATE INDEX orders_of_instrument ON orders (instrument_id);
+CREATE INDEX orders_of_parent ON orders (parent_id) WHERE parent_id IS NOT NULL;
 
 CREATE TABLE fills (
     seq            INTEGER PRIMARY KEY,

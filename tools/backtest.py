@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from daemon.config_values import DECLARED, allowed
-from daemon.journal.reader import JournalReader
+from daemon.journal.reader import Batch, JournalReader
+from daemon.start import definitions
 from daemon.trading.money import MONEY_SCALE, money
 from daemon.trading.strategies import STRATEGIES
 from daemon.trading.strategy import Parameter, StrategyError, check_parameters
 from replay.backtest import FEES, BacktestResult, Unheard, run_backtest
 from schemas.decimals import DecimalError, decimal_text
-from schemas.events import Scalar
+from tools.beginning import begin_at
 from tools.output import UsageError, print_json, print_table, progress, table_lines
+from tools.parameters import parse_pairs
 from tools.wording import counted, grouped
 
 _MONEY = ("deposits", "cash", "equity", "fees", "realised", "unrealised")
@@ -57,18 +60,20 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the backtest; 1 when the strategy stopped itself or trading was halted."""
-    parameters = _parameters(arguments.param)
+    parameters = parse_pairs(arguments.param)
     try:
         check_parameters(STRATEGIES[arguments.strategy], parameters)
     except StrategyError as error:
         hint = error.hint or f"`taped replay backtest --help` lists the parameters of {arguments.strategy}"
         raise UsageError(f"--param: {error.message}", hint=hint) from error
     cash = _cash(arguments.cash)
-    if arguments.to_seq is not None and arguments.to_seq < arguments.from_seq:
-        raise UsageError(f"--to-seq {arguments.to_seq} lies before --from-seq {arguments.from_seq}")
     reader = JournalReader(arguments.data / "journal")
+    from_seq = begin_at(reader, arguments.from_seq)
+    if arguments.to_seq is not None and arguments.to_seq < from_seq:
+        begin = f"--from-seq {from_seq}" if from_seq == arguments.from_seq else f"the first event, {from_seq}"
+        raise UsageError(f"--to-seq {arguments.to_seq} lies before {begin}")
     last = reader.last_seq if arguments.to_seq is None else arguments.to_seq
-    total = max(0, last - arguments.from_seq + 1)
+    total = max(0, last - from_seq + 1)
     done = 0
     with progress(
         f"Backtest {arguments.strategy}", total=total, unit="events", show=not arguments.json
@@ -80,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
             done = events
 
         result = run_backtest(
-            reader.batches(arguments.from_seq, arguments.to_seq),
+            chain(_defined(reader, from_seq), reader.batches(from_seq, arguments.to_seq)),
             strategy=arguments.strategy,
             parameters=parameters,
             instruments=[name for name in arguments.instruments.split(",") if name],
@@ -94,6 +99,11 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print(result, arguments.strategy)
     return 1 if result.stopped or result.trading_state != "ACTIVE" else 0
+
+
+def _defined(reader: JournalReader, from_seq: int) -> list[Batch]:
+    """Return what was defined before the journal's first event, if the run begins there."""
+    return [Batch(0, [*definitions(reader.directory)], 0)] if from_seq == reader.first_seq else []
 
 
 def as_json(result: BacktestResult) -> dict[str, Any]:
@@ -126,8 +136,11 @@ def allowed_values(parameter: Parameter) -> str:
     """Return what a parameter may be, in words."""
     if parameter.choices:
         return " or ".join(parameter.choices)
+    if parameter.form:
+        return parameter.form
     if parameter.decimal:
-        return "decimal above 0"
+        least = "decimal above 0" if parameter.minimum is None else f"decimal from {parameter.minimum:,}"
+        return least if parameter.maximum is None else f"{least} to {parameter.maximum:,}"
     if parameter.type is bool:
         return "true or false"
     if parameter.minimum is not None and parameter.maximum is not None:
@@ -139,7 +152,7 @@ def _default(parameter: Parameter) -> str:
     default = parameter.default
     if default is None:
         return "must be given"
-    return str(default).lower() if isinstance(default, bool) else str(default)
+    return str(default).lower() if isinstance(default, bool) else str(default) or "none"
 
 
 def _print(result: BacktestResult, kind: str) -> None:
@@ -219,22 +232,3 @@ def _seq(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text}, expected 1 or more")
     return number
-
-
-def _parameters(pairs: Sequence[str]) -> dict[str, Scalar]:
-    parameters: dict[str, Scalar] = {}
-    for pair in pairs:
-        name, sign, text = pair.partition("=")
-        if not sign or not name:
-            raise UsageError(f"--param {pair}: expected NAME=VALUE")
-        parameters[name] = _scalar(text)
-    return parameters
-
-
-def _scalar(text: str) -> Scalar:
-    if text in ("true", "false"):
-        return text == "true"
-    try:
-        return int(text)
-    except ValueError:
-        return text

@@ -64,7 +64,13 @@ COMMANDS: Mapping[str, Command | Group] = {
         "fan, LEDs, button and sensors: status, test, simulate, failsafe",
     ),
     "status": Command("tools.status", "ask a running daemon how it is"),
-    "order": Command("tools.order", "submit, cancel and list orders on a running daemon"),
+    "trading": Command("tools.trading", "halt, reduce, resume and kill trading on a running daemon"),
+    "order": Command("tools.order", "submit, replace, cancel and list orders on a running daemon"),
+    "strategy": Command("tools.strategy", "list, start, change and stop strategies on a running daemon"),
+    "account": Command(
+        "tools.account", "show the account of a running daemon, book deposits and withdrawals"
+    ),
+    "breaker": Command("tools.breaker", "list a running daemon's circuit breakers"),
     "bench": Command("tools.bench", "measure this machine: journal, pipeline, replay, api"),
     "check-config": Command("tools.check_config", "show every setting and where its value came from"),
 }

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from schemas.errors import TapedError
 from tools.output import UsageError
@@ -85,6 +85,10 @@ class Client:
         """Send a document; an order that a rule denied is an answer, not an error."""
         return self._send("POST", path, json.dumps(document).encode(), 0)
 
+    def patch(self, path: str, document: Mapping[str, Any]) -> Answer:
+        """Change something; a denial by a rule is an answer, as in `post`."""
+        return self._send("PATCH", path, json.dumps(document).encode(), 0)
+
     def delete(self, path: str) -> Answer:
         """Ask for something's end."""
         return self._send("DELETE", path, None, 0)
@@ -122,10 +126,16 @@ class Client:
             document = None
         if not isinstance(document, dict):
             raise ClientError(f"what answers at {self.url} is not taped", hint="is the --url right?")
-        refused = status >= _ERROR and (media == "application/problem+json" or "order_id" not in document)
+        is_order = "order_id" in document or "oco_group" in document
+        refused = status >= _ERROR and (media == "application/problem+json" or not is_order)
         if refused and status != accept:
             raise RefusedError(status, document)
         return Answer(status, document)
+
+
+def quoted(name: str) -> str:
+    """Return a name as one part of a path."""
+    return quote(name, safe="@")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

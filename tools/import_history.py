@@ -57,6 +57,12 @@ class History:
                 finally:
                     queries.close()
                 return history
+        if reader.first_seq > 1:
+            raise ReadModelError(
+                f"{path}: is not at the journal's end, and the journal's oldest events are gone: which files "
+                "were imported cannot be told",
+                hint="`taped replay rebuild` brings it there",
+            )
         history._scan(reader.batches(), to_end_of_import=False)
         return history
 

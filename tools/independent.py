@@ -1,8 +1,8 @@
 """A second reader of journals that shares no code with the first: struct, zlib and msgpack only.
 
 It reads the byte format that `schemas/README.md` draws, checks what can be checked, and gives events as the
-arrays they are on disk. It covers uncompressed segments; archived ones (`archive/*.evl.zst`) and
-their columns are not its subject. Slow and simple on purpose; it changes nothing.
+arrays they are on disk. Archived segments are made again by `tools.independent_archive`. Slow and
+simple on purpose; it changes nothing.
 """
 
 from __future__ import annotations
@@ -11,15 +11,19 @@ import hashlib
 import re
 import struct
 from collections.abc import Generator, Iterator
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
 
 import msgpack
+import zstandard
+
+from tools.independent_archive import ArchiveDamagedError, segment_of
 
 _PAGE = 4096
 _DATA, _MARK, _SEAL, _GAP = 1, 2, 3, 4
+_NO_END = 1 << 64
 
 _Event = tuple[int, list[Any]]
 
@@ -53,24 +57,48 @@ def read(directory: Path) -> Iterator[_Event]:
     Raises:
         DamagedError: a checksum, link, number or seal does not hold.
     """
-    paths = sorted(path for path in directory.iterdir() if re.fullmatch(r"\d{10}-\d{20}\.evl", path.name))
+    paths = _paths(directory)
     end: _End | None = None
     for path in paths:
         try:
-            end = yield from _segment(path, end, last=path is paths[-1])
-        except (TypeError, ValueError, LookupError, struct.error) as error:
+            data = _segment_bytes(path)
+            end = yield from _segment(path, data, end, last=path is paths[-1])
+        except (TypeError, ValueError, LookupError, struct.error, zstandard.ZstdError) as error:
             raise DamagedError(
-                f"{path.name}: a body has another form than its frame type: {error}"
+                f"{path.name}: something has another form than it must have: {error}"
             ) from error
+        except ArchiveDamagedError as error:
+            raise DamagedError(f"{path.name}, {error}") from error
 
 
-def _segment(path: Path, before: _End | None, *, last: bool) -> Generator[_Event, None, _End]:
-    data = path.read_bytes()
+def _paths(directory: Path) -> list[Path]:
+    """Return the segments from the beginning on, plain or archived; a plain one counts before its archive."""
+    begins = max((path.name for path in directory.glob("*.base")), default="")
+    found: dict[str, Path] = {}
+    for path in [*directory.iterdir(), *directory.glob("archive/*")]:
+        match = re.fullmatch(r"(\d{10}-\d{20})\.evl(\.zst)?", path.name)
+        if match and match[1] >= begins[:31]:
+            found.setdefault(match[1], path)
+    return [found[name] for name in sorted(found)]
+
+
+def _segment_bytes(path: Path) -> bytes:
+    """Return a segment's bytes; one that was archived since it was listed is made again from its archive."""
+    if path.suffix != ".zst":
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            path = path.parent / "archive" / f"{path.name}.zst"
+    return segment_of(path.read_bytes())
+
+
+def _segment(path: Path, data: bytes, before: _End | None, *, last: bool) -> Generator[_Event, None, _End]:
     _demand(len(data) >= _PAGE, path, 0, "shorter than a header")
     magic, version, crc, number, seq, _, journal, nonce, sha = struct.unpack_from("<8sIIQQQ16s8s32s", data)
     _demand(magic == b"TAPEDEVL" and version == 1, path, 0, "not a segment")
     _demand(crc32(data[:4092]) == struct.unpack_from("<I", data, 4092)[0], path, 4092, "header CRC")
-    _demand(path.name == f"{number:010d}-{seq:020d}.evl", path, 16, "the name does not fit the header")
+    name = path.name.removesuffix(".zst")
+    _demand(name == f"{number:010d}-{seq:020d}.evl", path, 16, "the name does not fit the header")
     if before is None and number == 1:
         before = _End(journal, bytes(32), 0, 1)
     _demand(before in (None, _End(journal, sha, crc, seq)), path, 12, "does not follow the one before")
@@ -159,21 +187,31 @@ def _demand(holds: bool, path: Path, offset: int, reason: str) -> None:  # noqa:
 
 
 def compare(directory: Path) -> list[str]:
-    """Return each difference between this reader and the daemon's own; nothing when both agree."""
+    """Return each difference between this reader and the daemon's own; nothing when both agree.
+
+    Of a journal that is being written, what was there at the beginning is compared.
+    """
     # Only here, so that nothing above can lean on what it is to check.
+    from daemon.journal.listing import list_journal  # noqa: PLC0415
     from daemon.journal.reader import JournalReader  # noqa: PLC0415
     from schemas.codec import CODEC  # noqa: PLC0415
     from schemas.errors import TapedError  # noqa: PLC0415
 
     problems: list[str] = []
-    ours = read(directory)
     try:
+        reader = JournalReader(directory)
+        try:
+            last_seq = reader.last_seq
+        except TapedError:
+            last_seq = _NO_END  # Damaged: each reader is to come to it by itself.
+        ours = takewhile(lambda event: event[0] <= last_seq, read(directory))
         first = next(ours, None)
         if first is None:
-            return []
+            name = list_journal(directory)[0]
+            return [f"{name.path.name}: no event found in it"] if name.first_seq <= last_seq else []
         theirs = (
             (seq, row)
-            for batch in JournalReader(directory).batches(first[0])
+            for batch in reader.batches(first[0], last_seq)
             for seq, row in enumerate(_unpack(CODEC.encode(batch.events)), batch.first_seq)
         )
         _differences(zip_longest(_chain(first, ours), theirs), problems)

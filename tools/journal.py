@@ -17,6 +17,7 @@ from daemon.journal.verify import Verification, verify
 from daemon.journal.written import DAY_NS, Written, written
 from daemon.readmodel.watermark import projected_seq
 from tools import independent, journal_archive, journal_repair, journal_slice, journal_tail
+from tools.beginning import begin_at
 from tools.event_text import print_events, time_text, wanted_types
 from tools.output import UsageError, print_json, print_table, progress
 
@@ -39,7 +40,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     check.set_defaults(run=_verify)
     dump = actions.add_parser("dump", help="print events, one a line")
-    dump.add_argument("--from", dest="first", type=int, default=1, metavar="SEQ", help="first event (1)")
+    dump.add_argument(
+        "--from", dest="first", type=int, default=1, metavar="SEQ", help="first event (the oldest)"
+    )
     dump.add_argument("--to", dest="last", type=int, metavar="SEQ", help="last event (the newest)")
     dump.add_argument("--type", action="append", metavar="NAME", help="only events of this type; repeatable")
     dump.set_defaults(run=_dump)
@@ -133,13 +136,14 @@ def _cell(row: dict[str, Any], column: str) -> object:
 
 def _verify(arguments: argparse.Namespace) -> int:
     directory: Path = arguments.data / "journal"
+    # Asked first: while a daemon runs, the read model goes on behind what is verified here.
+    projected = projected_seq(arguments.data)
     total = sum(name.path.stat().st_size for name in list_journal(directory))
     started = time.perf_counter()
     with progress("Verifying", total=total, unit="bytes", show=not arguments.json) as advance:
         found = verify(directory, advance, processes=_processes(directory))
     if arguments.independent:
         found.problems += [f"independent reader: {problem}" for problem in independent.compare(directory)]
-    projected = projected_seq(arguments.data)
     if projected > found.last_seq:
         found.problems.append(
             f"readmodel.db holds events up to seq {projected:,}, the journal ends at {found.last_seq:,}: "
@@ -194,7 +198,13 @@ def _print_verification(found: Verification, seconds: float) -> None:
         print(f"gap: events {gap.lost_from:,} to {gap.next_seq - 1:,} were given up ({gap.reason})")
     for problem in found.problems:
         print(f"DAMAGED {problem}")
-    print("passed" if found.passed else f"FAILED, problems: {len(found.problems)}; restore a backup")
+    if found.passed:
+        print("passed")
+    else:
+        print(
+            f"FAILED, problems: {len(found.problems)}; restore a backup, "
+            "or see with `taped journal repair` what going on without one would cost"
+        )
 
 
 def _dump(arguments: argparse.Namespace) -> int:
@@ -202,6 +212,9 @@ def _dump(arguments: argparse.Namespace) -> int:
     if arguments.last is not None and arguments.last < arguments.first:
         raise UsageError(f"--from {arguments.first} --to {arguments.last}: ends before it begins")
     reader = JournalReader(arguments.data / "journal")
-    for batch in reader.batches(max(1, arguments.first), arguments.last):
+    first = begin_at(reader, arguments.first)
+    if arguments.last is not None and arguments.last < first:
+        raise UsageError(f"--to {arguments.last}: lies before the journal's first event, {first}")
+    for batch in reader.batches(first, arguments.last):
         print_events(batch, wanted, as_json=arguments.json)
     return 0

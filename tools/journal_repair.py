@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 from daemon.journal.errors import JournalLockedError
+from daemon.journal.listing import all_segments
 from daemon.journal.lock import holder
 from daemon.journal.repair import Plan, apply_repair, plan_repair
 from daemon.readmodel.watermark import projected_seq
-from tools.output import UsageError, print_json
+from tools.output import UsageError, print_json, progress
+from tools.wording import counted
 
 MAX_SHOWN = 20
 
@@ -34,6 +37,7 @@ def add(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Explain, then repair if it was accepted; 1 while the journal is damaged."""
     directory = arguments.data / "journal"
+    total = sum(name.path.stat().st_size for name in all_segments(directory))
     pid = holder(directory)
     if pid is not None:
         raise JournalLockedError(directory, pid or None)
@@ -43,14 +47,17 @@ def run(arguments: argparse.Namespace) -> int:
             "--accept-loss asks before it changes anything", hint="add --yes where nobody can answer"
         )
     watermark = projected_seq(arguments.data)
-    plan = plan_repair(directory, watermark=watermark)
+    with progress("Reading", total=total, unit="bytes", show=not arguments.json) as advance:
+        plan = plan_repair(directory, watermark=watermark, advance=advance)
     accepted = plan.needed and arguments.accept_loss
     if not arguments.json:
-        _explain(plan, watermark)
+        _explain(directory, plan, watermark)
     if accepted and asks:
-        accepted = input("Accept this loss? Type 'lost' to go on: ").strip() == "lost"
+        accepted = _answer() == "lost"
     if accepted:
-        apply_repair(directory, watermark=watermark)
+        segments = len(plan.rewritten)
+        with progress("Writing", total=segments, unit="segments", show=not arguments.json) as advance:
+            apply_repair(directory, watermark=watermark, advance=advance)
     if arguments.json:
         print_json(_document(plan, repaired=accepted))
     elif accepted:
@@ -60,7 +67,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if accepted or not plan.needed else 1
 
 
-def _explain(plan: Plan, watermark: int) -> None:
+def _answer() -> str:
+    try:
+        return input("Accept this loss? Type 'lost' to go on: ").strip()
+    except EOFError:
+        print()
+        return ""
+
+
+def _explain(directory: Path, plan: Plan, watermark: int) -> None:
     if not plan.needed:
         print("nothing to repair")
         return
@@ -72,11 +87,15 @@ def _explain(plan: Plan, watermark: int) -> None:
         )
         print(f"{loss.segment}, bytes {loss.from_byte:,} to {loss.to_byte:,}: {loss.reason}; {what}")
     if len(plan.losses) > MAX_SHOWN:
-        print(f"... and {len(plan.losses) - MAX_SHOWN:,} more places")
-    print(f"lost for ever without a backup: {plan.lost_events:,} events")
+        print(f"... and {counted(len(plan.losses) - MAX_SHOWN, 'more place')}")
+    print(f"lost for ever without a backup: {counted(plan.lost_events, 'event')}")
     print(
-        f"{len(plan.rewritten)} segments are to be written anew; of {len(plan.damaged)} damaged files "
-        f"({plan.quarantine_bytes:,} bytes) copies go to quarantine"
+        f"to be written anew: {counted(len(plan.rewritten), 'segment')}, about {plan.written_bytes:,} bytes; "
+        f"{shutil.disk_usage(directory).free:,} are free"
+    )
+    print(
+        f"to be copied to quarantine before: {counted(len(plan.damaged), 'damaged file')}, "
+        f"{plan.quarantine_bytes:,} bytes"
     )
     if watermark and plan.lost_events:
         print(f"the read model was made with events up to {watermark:,}: keep a copy of readmodel.db")
@@ -87,6 +106,7 @@ def _document(plan: Plan, *, repaired: bool) -> dict[str, Any]:
         "needed": plan.needed,
         "repaired": repaired,
         "lost_events": plan.lost_events,
+        "written_bytes": plan.written_bytes,
         "losses": [loss._asdict() for loss in plan.losses],
         "damaged": [path.name for path in plan.damaged],
         "rewritten": plan.rewritten,

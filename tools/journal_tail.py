@@ -8,6 +8,7 @@ from pathlib import Path
 
 from daemon.journal.reader import JournalReader
 from daemon.journal.tail import JournalTail, follow
+from tools.beginning import begin_at
 from tools.event_text import print_events, wanted_types
 
 
@@ -29,7 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Print until interrupted; 0 then."""
     wanted = wanted_types(arguments.type)
     directory = arguments.data / "journal"
-    first = JournalReader(directory).last_seq + 1 if arguments.first is None else arguments.first
+    reader = JournalReader(directory)
+    first = reader.last_seq + 1 if arguments.first is None else begin_at(reader, arguments.first)
     tail = JournalTail(directory, first)
     try:
         for batch in follow(tail):

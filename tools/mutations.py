@@ -36,8 +36,44 @@ class Mutation(NamedTuple):
 
 _DAMAGE = (f"{_CRASH}/test_damage.py",)
 _POWER = (f"{_CRASH}/test_power_cut.py",)
+_ARCHIVE = (f"{_CRASH}/test_archive_power_cut.py",)
 
 MUTATIONS = (
+    Mutation(
+        "archive: synced before its original goes",
+        "daemon/journal/archive.py",
+        "        disk.sync_file(fd)\n",
+        "",
+        _ARCHIVE,
+    ),
+    Mutation(
+        "archive: its name synced before its original goes",
+        "daemon/journal/archive.py",
+        "    disk.sync_directory(final.parent)\n",
+        "",
+        _ARCHIVE,
+    ),
+    Mutation(
+        "archive: the folder's own name",
+        "daemon/journal/archive.py",
+        "        disk.sync_directory(directory)\n        with",
+        "        with",
+        _ARCHIVE,
+    ),
+    Mutation(
+        "retention: the base state synced before anything goes",
+        "daemon/journal/base_file.py",
+        "        disk.sync_file(fd)\n",
+        "",
+        _ARCHIVE,
+    ),
+    Mutation(
+        "retention: the base state's name synced before anything goes",
+        "daemon/journal/base_file.py",
+        "    disk.sync_directory(directory)\n",
+        "",
+        _ARCHIVE,
+    ),
     Mutation(
         "fdatasync: the writer's call",
         "daemon/journal/writer.py",

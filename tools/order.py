@@ -1,4 +1,4 @@
-"""`taped order`: submits, cancels and lists orders on a running daemon."""
+"""`taped order`: submits, replaces, cancels and lists orders on a running daemon."""
 
 from __future__ import annotations
 
@@ -24,6 +24,16 @@ _COLUMNS = (
 )
 _PATH = "/api/v1/orders"
 _DECIMAL = re.compile(r"[0-9]{1,19}(\.[0-9]{1,18})?", re.ASCII)
+_TERMS = {
+    "market": ((), ()),
+    "limit": (("price",), ("price",)),
+    "stop": (("stop_price",), ("stop_price",)),
+    "stop_limit": (("price", "stop_price"), ("price", "stop_price")),
+    "trailing_stop": ((), ("stop_price", "trail_amount", "trail_percent")),
+}
+"""By type of order, the prices it needs and those it may have."""
+_REPLACEABLE = ("quantity", "price", "stop_price")
+_PRICES = ("price", "stop_price", "trail_amount", "trail_percent")
 _HINTS = {
     "CASH": "order less; an account without any cash gets some by the setting account.cash, such as"
     " TAPED_ACCOUNT__CASH=USDT=100000, when the daemon starts; `taped status` shows what there is",
@@ -33,15 +43,16 @@ _HINTS = {
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its three acts."""
+    """Add the command and its acts."""
     parser = commands.add_parser(
         "order",
-        help="submit, cancel and list orders on a running daemon",
-        description="Submits, cancels and lists orders on a running daemon. Submit and cancel need its token:"
+        help="submit, replace, cancel and list orders on a running daemon",
+        description="Submits, replaces, cancels and lists orders on a running daemon. Changes need its token:"
         " --data names its data folder, which holds one.",
     )
     acts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_submit(acts.add_parser("submit", help="place an order; returns when it is durable"))
+    _add_replace(acts)
     cancel = acts.add_parser(
         "cancel",
         help="ask for an order's end",
@@ -72,12 +83,23 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--instrument", required=True, help="symbol or instrument id")
     parser.add_argument("--venue", help="where the symbol is traded, if at several")
     parser.add_argument("--side", required=True, choices=("buy", "sell"))
-    parser.add_argument("--type", default="limit", choices=("market", "limit"), help="(default: limit)")
+    parser.add_argument("--type", default="limit", choices=tuple(_TERMS), help="(default: limit)")
     parser.add_argument("--quantity", required=True, help="decimal above zero, such as 0.1")
-    parser.add_argument("--price", help="of a limit order, decimal; a market order has none")
+    parser.add_argument("--price", help="of a limit or stop_limit order")
+    parser.add_argument("--stop-price", help="of a stop or stop_limit order; where a trail begins")
+    parser.add_argument("--trail-amount", help="of a trailing_stop, in units of the price")
+    parser.add_argument("--trail-percent", help="of a trailing_stop, instead of --trail-amount")
     parser.add_argument(
-        "--time-in-force", default="gtc", choices=("gtc", "ioc", "fok"), help="(default: gtc)"
+        "--time-in-force",
+        default="gtc",
+        choices=("gtc", "day", "ioc", "fok", "gtd"),
+        help="(default: gtc)",
     )
+    parser.add_argument(
+        "--expires", type=_time, metavar="TIME", help="end of a gtd order, as 2026-01-31T21:00:00Z"
+    )
+    parser.add_argument("--take-profit", metavar="PRICE", help="also a limit order that closes with profit")
+    parser.add_argument("--stop-loss", metavar="PRICE", help="also a stop order that closes at a loss")
     parser.add_argument("--post-only", action="store_true", help="never take liquidity")
     parser.add_argument("--reduce-only", action="store_true", help="never open or turn a position")
     parser.add_argument("--client-id", help="your own id of the order: letters, digits and ._:-")
@@ -99,12 +121,15 @@ def _submit(arguments: argparse.Namespace) -> int:
         "side": arguments.side,
         "type": arguments.type,
         "quantity": arguments.quantity,
-        "price": arguments.price,
+        **{name: getattr(arguments, name) for name in _PRICES},
         "time_in_force": arguments.time_in_force,
+        "expire_ns": arguments.expires,
         "post_only": arguments.post_only,
         "reduce_only": arguments.reduce_only,
         "client_id": arguments.client_id,
         "tag": arguments.tag,
+        "take_profit": arguments.take_profit and {"price": arguments.take_profit},
+        "stop_loss": arguments.stop_loss and {"stop_price": arguments.stop_loss},
     }
     daemon = client.from_arguments(arguments, token_needed=True)
     order = daemon.post(_PATH, {name: value for name, value in asked.items() if value is not None}).document
@@ -117,14 +142,26 @@ def _submit(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Raise UsageError for an order that no daemon would take, before one is asked."""
-    for name in ("quantity", "price"):
-        text = getattr(arguments, name)
-        if text is not None and not (_DECIMAL.fullmatch(text) and text.strip("0.")):
-            raise UsageError(f"--{name} {text!r}: expected a decimal above zero, such as 0.1")
-    if arguments.type == "limit" and arguments.price is None:
-        raise UsageError("a limit order needs a --price", hint="or give --type market")
-    if arguments.type == "market" and arguments.price is not None:
-        raise UsageError("a market order has no --price", hint="or give --type limit")
+    for name in ("quantity", *_PRICES, "take_profit", "stop_loss"):
+        _check_decimal(name, getattr(arguments, name))
+    kind = arguments.type
+    needed, allowed = _TERMS[kind]
+    for name in _PRICES:
+        flag, given = f"--{name.replace('_', '-')}", getattr(arguments, name) is not None
+        if given and name not in allowed:
+            raise UsageError(f"a {kind} order has no {flag}", hint="give another --type")
+        if not given and name in needed:
+            raise UsageError(f"a {kind} order needs a {flag}", hint="or give --type market")
+    if kind == "trailing_stop" and (arguments.trail_amount is None) == (arguments.trail_percent is None):
+        raise UsageError("a trailing_stop order needs --trail-amount or --trail-percent")
+    if (arguments.time_in_force == "gtd") != (arguments.expires is not None):
+        raise UsageError("--time-in-force gtd and --expires go together")
+
+
+def _check_decimal(name: str, text: str | None) -> None:
+    if text is not None and not (_DECIMAL.fullmatch(text) and text.strip("0.")):
+        flag = f"--{name.replace('_', '-')}"
+        raise UsageError(f"{flag} {text!r}: expected a decimal above zero, such as 0.1")
 
 
 def _print_submitted(order: dict[str, Any]) -> None:
@@ -133,11 +170,51 @@ def _print_submitted(order: dict[str, Any]) -> None:
         if order["rule"] in _HINTS:
             print(f"hint: {_HINTS[order['rule']]}")
         return
-    terms = f"{order['side']} {order['quantity']} {order['symbol']}"
-    price = f" at {order['price']}" if order["price"] else ""
-    print(f"order {order['order_id']} {order['status']}: {terms}{price} ({order['client_order_id']})")
+    print(f"order {order['order_id']} {order['status']}: {_terms(order)} ({order['client_order_id']})")
+    for child in order["children"]:
+        print(f"order {child['order_id']} {child['status']}: {_terms(child)}, once that has filled")
     if order["status"] == "submitted":
         print("the venue's answer follows in `taped order list`")
+
+
+def _terms(order: dict[str, Any]) -> str:
+    words = [order["side"], order["quantity"], order["symbol"]]
+    words += [f"at {order['price']}"] if order["price"] else []
+    words += [f"stop {order['stop_price']}"] if order["stop_price"] else []
+    words += [f"trail {order['trail_amount']}"] if order["trail_amount"] else []
+    words += [f"trail {order['trail_percent']} %"] if order["trail_percent"] else []
+    return " ".join(words)
+
+
+def _add_replace(acts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = acts.add_parser(
+        "replace",
+        help="ask for other terms of an order",
+        description="Asks for other terms of an order; they hold when the venue says so. Exit code 1 when a"
+        " rule denied them: the order then goes on as before.",
+    )
+    parser.add_argument("order_id", type=_order_id, metavar="ID", help="number of the order")
+    for name in _REPLACEABLE:
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="DECIMAL")
+    client.add_arguments(parser)
+    parser.set_defaults(run=_replace)
+
+
+def _replace(arguments: argparse.Namespace) -> int:
+    asked = {name: getattr(arguments, name) for name in _REPLACEABLE if getattr(arguments, name) is not None}
+    for name, text in asked.items():
+        _check_decimal(name, text)
+    if not asked:
+        raise UsageError("nothing to change", hint="give --quantity, --price or --stop-price")
+    daemon = client.from_arguments(arguments, token_needed=True)
+    answer = daemon.patch(f"{_PATH}/{arguments.order_id}", asked).document
+    if arguments.json:
+        print_json(answer)
+    elif answer["status"] == "denied":
+        print(f"denied by {answer['rule']}: {answer['reason']}; order {arguments.order_id} goes on as before")
+    else:
+        print(f"order {arguments.order_id}: the change is on its way to the venue")
+    return 1 if answer["status"] == "denied" else 0
 
 
 def _cancel(arguments: argparse.Namespace) -> int:
@@ -192,16 +269,30 @@ def _row(order: dict[str, Any]) -> list[object]:
         order["type"],
         order["quantity"],
         order["filled_quantity"],
-        order["price"],
+        order["price"] or order["stop_price"] or order["trail_amount"] or _percent(order),
         order["average_price"],
         order["status"],
     ]
+
+
+def _percent(order: dict[str, Any]) -> str | None:
+    return f"{order['trail_percent']} %" if order["trail_percent"] else None
 
 
 def _order_id(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is no order id, which is a number")
     return int(text)
+
+
+def _time(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time with a zone, such as 2026-01-31T21:00:00Z")
+    return int(moment.timestamp()) * 10**9 + moment.microsecond * 1000
 
 
 def _limit(text: str) -> int:

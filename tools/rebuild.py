@@ -87,13 +87,18 @@ def _plain(result: RebuildResult, *, replaced: bool) -> dict[str, Any]:
         if former is None
         else {"hash": former.hash, "applied_seq": former.applied_seq, "problem": former.problem},
         "equal": result.equal,
+        "begins_at": result.begins_at,
+        "lacking": result.lacking,
     }
 
 
 def _lines(result: RebuildResult, *, replaced: bool) -> list[str]:
     rate = f"{result.events_per_second:,.0f} events/s"
     done = "rebuilt and put in place" if replaced else "rebuilt to compare, not put in place"
+    begins = f"the journal begins at seq {result.begins_at:,}; what came before is from its base state"
     return [
+        *([begins] if result.begins_at > 1 else []),
+        *([f"lacks {result.lacking}"] if result.lacking else []),
         f"new     {result.hash}  seq {result.applied_seq:,}  ({rate})",
         _former_line(result.former),
         f"{_verdict(result)}; {done}",
@@ -113,4 +118,6 @@ def _verdict(result: RebuildResult) -> str:
         return "equal content" if result.equal else "DIFFERENT content at the same seq"
     if result.former is None or result.former.hash is None:
         return "nothing to compare with"
+    if result.lacking is not None:
+        return "not comparable: not all could be made again"
     return "not comparable: other seq or other limits"

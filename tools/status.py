@@ -8,7 +8,7 @@ from typing import Any
 from tools import client
 from tools.output import print_json, print_table
 
-_MONEY = ("cash", "equity", "unrealised", "realised", "fees")
+MONEY = ("cash", "equity", "unrealised", "realised", "fees")
 NO_CASH = "no cash; give it some by the setting account.cash, such as TAPED_ACCOUNT__CASH=USDT=100000"
 
 
@@ -53,8 +53,8 @@ def _print(
     else:
         print()
         print_table(
-            ("currency", *_MONEY),
-            [[row["currency"], *(cents(row[name]) for name in _MONEY)] for row in account["balances"]],
+            ("currency", *MONEY),
+            [[row["currency"], *(cents(row[name]) for name in MONEY)] for row in account["balances"]],
         )
     if positions:
         print()

@@ -29,8 +29,9 @@ class Health:
     """One look at the daemon.
 
     `lag` is how many durable events the read model does not show yet; `archive` what archiving does: off,
-    idle, working or failed; `disk` the rung of `daemon.disk_space` the daemon stands on; `progress` how many
-    seconds ago loop, journal and thermal control did their last rounds.
+    idle, working or failed; `retention` the same, or held: something is too old or too much, and needed;
+    `disk` the rung of `daemon.disk_space` the daemon stands on; `progress` how many seconds ago loop,
+    journal and thermal control did their last rounds.
     """
 
     status: HealthStatus
@@ -39,6 +40,7 @@ class Health:
     applied_seq: int
     lag: int
     archive: str
+    retention: str
     disk: DiskLevel
     disk_free_bytes: int
     progress: dict[str, float] = field(default_factory=dict)
@@ -52,6 +54,7 @@ class Health:
             "applied_seq": self.applied_seq,
             "lag": self.lag,
             "archive": self.archive,
+            "retention": self.retention,
             "disk": self.disk.name.lower(),
             "disk_free_bytes": self.disk_free_bytes,
             "progress": {part: round(age_s, 2) for part, age_s in self.progress.items()},
@@ -79,8 +82,10 @@ def look(
     if projection.failed is not None:
         reasons.append(f"the read model stands still: {projection.failed}")
     reasons += _of_disk(engine.shedder)
-    if upkeep.failed is not None:
-        reasons.append(f"old segments are not archived: {upkeep.failed}")
+    if upkeep.archive.failed is not None:
+        reasons.append(f"old segments are not archived: {upkeep.archive.failed}")
+    if upkeep.retention.failed is not None:
+        reasons.append(f"old segments do not go: {upkeep.retention.failed}")
     if progress is not None:
         reasons += [f"{part} stands still" for part in progress.stalled()]
     if machine is not None:
@@ -100,7 +105,8 @@ def look(
         durable,
         applied,
         lag,
-        upkeep.state,
+        upkeep.archive.state,
+        upkeep.retention_state,
         shedder.level,
         shedder.free_bytes,
         {} if progress is None else progress.ages_s(),

@@ -140,9 +140,15 @@ class Metrics:
             ("segments", "Segments archived since the start", upkeep.archived_segments),
             ("segment_bytes", "Length of those segments", upkeep.segment_bytes),
             ("bytes", "Length of their archives", upkeep.archive_bytes),
-            ("failures", "Times that archiving ended early", upkeep.failures),
+            ("failures", "Times that archiving ended early", upkeep.archive.failures),
         ):
             yield CounterMetricFamily(f"taped_archive_{name}", documentation, value)
+        for name, documentation, value in (
+            ("segments", "Segments that retention let go of since the start", upkeep.removed_segments),
+            ("bytes", "Length of those segments", upkeep.removed_bytes),
+            ("failures", "Times that retention ended early", upkeep.retention.failures),
+        ):
+            yield CounterMetricFamily(f"taped_retention_{name}", documentation, value)
 
     def _orders(self) -> Metric:
         # Working orders are few and bounded; closed ones are told by taped_events_total.

@@ -28,6 +28,7 @@ from daemon.api.openapi_parts import (
     ref,
 )
 from daemon.readmodel.bars import INTERVALS
+from daemon.trading.links import MAX_LINKED
 
 _SIDE = one_of("buy", "sell")
 _AGES = {
@@ -54,6 +55,40 @@ _STATUS = one_of(
     "expired",
 )
 
+_ORDER: dict[str, Schema] = {
+    "order_id": ID,
+    "client_order_id": or_null(TEXT),
+    "client_id": or_null(TEXT),
+    "instrument_id": ID,
+    "symbol": or_null(TEXT),
+    "market": or_null({"type": "string", "description": "the instrument's venue: whose prices it has"}),
+    "venue": {"type": "string", "description": "where the order was sent, or would have been if not denied"},
+    "side": _SIDE,
+    "type": one_of("market", "limit", "stop", "stop_limit", "trailing_stop"),
+    "quantity": DECIMAL,
+    "price": or_null(DECIMAL),
+    "stop_price": or_null(DECIMAL),
+    "trail_amount": or_null(DECIMAL),
+    "trail_percent": or_null(DECIMAL),
+    "trigger_price": or_null({**DECIMAL, "description": "the price that reached its stop"}),
+    "time_in_force": one_of("gtc", "day", "ioc", "fok", "gtd"),
+    "expire_ns": or_null(NS),
+    "parent_id": or_null({**ID, "description": "the order whose fill releases this one"}),
+    "oco_group": or_null({**ID, "description": "orders of one group take each other's place"}),
+    "post_only": FLAG,
+    "reduce_only": FLAG,
+    "status": _STATUS,
+    "filled_quantity": DECIMAL,
+    "average_price": or_null(DECIMAL),
+    "rule": or_null({"type": "string", "description": "code of the rule that denied the order"}),
+    "reason": or_null(TEXT),
+    "source": TEXT,
+    "strategy_id": or_null(TEXT),
+    "tag": TEXT,
+    "created_ns": NS,
+    "updated_ns": NS,
+}
+
 SCHEMAS: dict[str, Schema] = {
     "Problem": record(type=TEXT, title=TEXT, status={"type": "integer"}, detail=TEXT, instance=TEXT),
     "Health": record(
@@ -66,6 +101,7 @@ SCHEMAS: dict[str, Schema] = {
         disk_free_bytes=ID,
         progress=_AGES,
         archive=one_of("off", "idle", "working", "failed"),
+        retention=one_of("off", "idle", "working", "held", "failed"),
     ),
     "Trading": record(
         state=one_of("active", "reducing", "halted"),
@@ -87,6 +123,7 @@ SCHEMAS: dict[str, Schema] = {
         disk_free_bytes=ID,
         progress=_AGES,
         archive=one_of("off", "idle", "working", "failed"),
+        retention=one_of("off", "idle", "working", "held", "failed"),
         trading=ref("Trading"),
         instruments=ID,
         orders_working=ID,
@@ -164,41 +201,38 @@ SCHEMAS: dict[str, Schema] = {
                 "description": "makes the request idempotent: the same id gives the same order",
             },
             "tag": {"type": "string", "maxLength": 128},
+            "take_profit": {**ref("TakeProfit"), "description": "closes with profit what this order opened"},
+            "stop_loss": {**ref("StopLoss"), "description": "closes at a loss what this order opened"},
         },
     },
-    "Order": record(
-        order_id=ID,
-        client_order_id=or_null(TEXT),
-        client_id=or_null(TEXT),
-        instrument_id=ID,
-        symbol=or_null(TEXT),
-        market=or_null({"type": "string", "description": "the instrument's venue: whose prices it has"}),
-        venue={"type": "string", "description": "where the order was sent, or would have been if not denied"},
-        side=_SIDE,
-        type=one_of("market", "limit", "stop", "stop_limit", "trailing_stop"),
-        quantity=DECIMAL,
-        price=or_null(DECIMAL),
-        stop_price=or_null(DECIMAL),
-        trail_amount=or_null(DECIMAL),
-        trail_percent=or_null(DECIMAL),
-        trigger_price=or_null({**DECIMAL, "description": "the price that reached its stop"}),
-        time_in_force=one_of("gtc", "day", "ioc", "fok", "gtd"),
-        expire_ns=or_null(NS),
-        parent_id=or_null({**ID, "description": "the order whose fill releases this one"}),
-        oco_group=or_null({**ID, "description": "orders of one group take each other's place"}),
-        post_only=FLAG,
-        reduce_only=FLAG,
-        status=_STATUS,
-        filled_quantity=DECIMAL,
-        average_price=or_null(DECIMAL),
-        rule=or_null({"type": "string", "description": "code of the rule that denied the order"}),
-        reason=or_null(TEXT),
-        source=TEXT,
-        strategy_id=or_null(TEXT),
-        tag=TEXT,
-        created_ns=NS,
-        updated_ns=NS,
-    ),
+    "TakeProfit": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["price"],
+        "properties": {"price": DECIMAL},
+    },
+    "StopLoss": {
+        "type": "object",
+        "additionalProperties": False,
+        "description": "a stop, with a price a stop-limit, with a trail a trailing stop",
+        "properties": {
+            "stop_price": DECIMAL,
+            "price": DECIMAL,
+            "trail_amount": DECIMAL,
+            "trail_percent": DECIMAL,
+        },
+    },
+    "OcoRequest": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["orders"],
+        "properties": {
+            "orders": {**list_of(ref("OrderRequest")), "minItems": 2, "maxItems": MAX_LINKED},
+        },
+    },
+    "Oco": record(oco_group=ID, orders=list_of(ref("Order"))),
+    "Order": record(**_ORDER),
+    "PlacedOrder": record(**_ORDER, children=list_of(ref("Order"))),
     "ReplaceRequest": {
         "type": "object",
         "additionalProperties": False,
@@ -292,6 +326,18 @@ def _operations() -> dict[str, dict[str, Schema]]:
             "get": get("listOrders", "Orders, newest first", "Orders", _ORDER_QUERY),
             "post": _submit(),
         },
+        f"{orders}/oco": {
+            "post": operation(
+                "submitGroup",
+                "Place orders that take each other's place: what one fills, the others no longer have to",
+                {
+                    "201": answer("the orders are durable and on their way to the venue", ref("Oco")),
+                    "422": answer("denied by a rule", ref("Oco")),
+                },
+                body=ref("OcoRequest"),
+                changes=True,
+            )
+        },
         f"{orders}/{{order_id}}": {
             "get": get("getOrder", "One order", "Order", (ORDER_ID,)),
             "patch": operation(
@@ -347,17 +393,17 @@ _ORDER_QUERY = (
 def _submit() -> Schema:
     return operation(
         "submitOrder",
-        "Place an order; answers when it is durable",
+        "Place an order, and the ones that close what it opens; answers when they are durable",
         {
-            "201": answer("the order is durable and on its way to the venue", ref("Order")),
-            "200": answer("this client_id placed it before", ref("Order")),
+            "201": answer("the order is durable and on its way to the venue", ref("PlacedOrder")),
+            "200": answer("this client_id placed it before", ref("PlacedOrder")),
             "409": answer(
                 "the client_id was used for another order", ref("Problem"), "application/problem+json"
             ),
             "422": {
                 "description": "denied by a rule (an Order, recorded), or not a possible order (a Problem)",
                 "content": {
-                    "application/json": {"schema": ref("Order")},
+                    "application/json": {"schema": ref("PlacedOrder")},
                     "application/problem+json": {"schema": ref("Problem")},
                 },
             },

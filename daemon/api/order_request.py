@@ -7,8 +7,31 @@ from typing import Annotated, Literal
 import msgspec
 
 from daemon.api.bodies import Body, Decimal, Id, Name, Text
+from daemon.trading.links import MAX_LINKED
 
 ClientId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}\Z", max_length=64)]
+
+
+class TakeProfit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The limit order that closes a position with profit once its order has filled."""
+
+    price: Decimal
+
+
+class StopLoss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The stop, stop-limit or trailing-stop order that closes a position at a loss; its terms tell which."""
+
+    stop_price: Decimal | None = None
+    price: Decimal | None = None
+    trail_amount: Decimal | None = None
+    trail_percent: Decimal | None = None
+
+    @property
+    def type(self) -> Literal["stop", "stop_limit", "trailing_stop"]:
+        """The type of order that has these terms."""
+        if self.trail_amount is not None or self.trail_percent is not None:
+            return "trailing_stop"
+        return "stop" if self.price is None else "stop_limit"
 
 
 class OrderRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,6 +52,33 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     reduce_only: bool = False
     client_id: ClientId | None = None
     tag: Text = ""
+    take_profit: TakeProfit | None = None
+    stop_loss: StopLoss | None = None
+
+
+def children(asked: OrderRequest) -> list[OrderRequest]:
+    """Return the orders that close what this one opens: take profit, then stop loss."""
+    found = []
+    for kind, terms in (
+        ("limit", asked.take_profit),
+        (asked.stop_loss.type if asked.stop_loss else "", asked.stop_loss),
+    ):
+        if terms is not None:
+            given = msgspec.structs.asdict(terms)
+            side = "sell" if asked.side == "buy" else "buy"
+            fields = {"instrument": asked.instrument, "venue": asked.venue, "quantity": asked.quantity}
+            found.append(
+                msgspec.convert(
+                    {**fields, **given, "side": side, "type": kind, "tag": asked.tag}, OrderRequest
+                )
+            )
+    return found
+
+
+class OcoRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /api/v1/orders/oco: orders of which a fill of one takes the place of the others."""
+
+    orders: Annotated[list[OrderRequest], msgspec.Meta(min_length=2, max_length=MAX_LINKED)]
 
 
 class ReplaceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,6 +105,8 @@ _EXPECTED = {
     "reduce_only": "true or false",
     "client_id": "1 to 64 letters, digits and ._:-",
     "tag": "at most 128 characters on one line",
+    "take_profit": 'an object with a price, such as {"price": "61000"}',
+    "stop_loss": 'an object with a stop_price (and a price), or a trail, such as {"stop_price": "59000"}',
 }
 _DECIMALS = frozenset({"quantity", "price", "stop_price", "trail_amount", "trail_percent"})
 
@@ -66,6 +118,13 @@ ORDER = Body(
     code="invalid-order",
 )
 """Body of POST /api/v1/orders."""
+OCO = Body(
+    OcoRequest,
+    "a group",
+    {"orders": f"a list of 2 to {MAX_LINKED} orders, each as POST /api/v1/orders takes it"},
+    code="invalid-order",
+)
+"""Body of POST /api/v1/orders/oco."""
 REPLACE = Body(
     ReplaceRequest,
     "a replace",

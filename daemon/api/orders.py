@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from msgspec import structs
+
 from daemon.api import views
 from daemon.api.access import Identity
-from daemon.api.order_request import ORDER, REPLACE, OrderRequest
+from daemon.api.order_request import OCO, ORDER, REPLACE, OrderRequest, children
 from daemon.api.order_terms import scaled_replacement, scaled_terms
 from daemon.api.ports import Engine
 from daemon.api.problems import Problem, unavailable
@@ -23,6 +25,7 @@ from schemas.events import (
     InstrumentDefined,
     NotificationQueued,
     OrderDenied,
+    OrderHeld,
     OrderRequested,
     OrderSubmitted,
     OrderType,
@@ -72,10 +75,57 @@ class Orders:
         if request.client_id is not None:
             former = await self._former(request)
             if former is not None:
-                return (422 if former["status"] == "denied" else 200), former
-        batch = await self._execute([request])
-        document = self._record(batch.first_seq, request, _decision(batch))
-        return (422 if document["status"] == "denied" else 201), document
+                return (422 if former["status"] == "denied" else 200), {
+                    **former,
+                    "children": self._reads.children(former["order_id"]),
+                }
+        batch = await self._execute([request, *self._children(asked, identity)])
+        first, *others = self._documents(batch)
+        first["children"] = others
+        return (422 if first["status"] == "denied" else 201), first
+
+    async def submit_group(self, body: bytes, identity: Identity) -> tuple[int, dict[str, Any]]:
+        """Place orders of one OCO group: what one of them fills, the others no longer have to.
+
+        Returns as `submit`, with all orders; 422 when a rule denied the first, and so all of them.
+
+        Raises:
+            Problem: as `submit`; a group has no client ids and no children.
+        """
+        self._refuse_when_down()
+        asked = OCO.parse(body).orders
+        for each in asked:
+            if each.client_id is not None or each.take_profit is not None or each.stop_loss is not None:
+                detail = "orders of a group have no client_id, take_profit or stop_loss"
+                raise Problem(422, detail, code="invalid-order", extra={"field": "orders"})
+        group = self._engine.core.next_seq
+        requests: list[Event] = [
+            structs.replace(self._to_event(each, identity), oco_group=group) for each in asked
+        ]
+        documents = self._documents(await self._execute(requests))
+        denied = documents[0]["status"] == "denied"
+        return (422 if denied else 201), {"oco_group": group, "orders": documents}
+
+    def _children(self, asked: OrderRequest, identity: Identity) -> list[OrderRequested]:
+        """Return the orders that close what the next order opens, to be taken right behind it."""
+        parent_id = self._engine.core.next_seq
+        events = [self._to_event(child, identity) for child in children(asked)]
+        group = parent_id if len(events) > 1 else None
+        return [structs.replace(event, parent_id=parent_id, oco_group=group) for event in events]
+
+    def _documents(self, batch: Batch) -> list[dict[str, Any]]:
+        """Return the orders that a batch requests, each with its verdict."""
+        verdicts = {
+            event.order_id: event
+            for event in batch.events
+            if isinstance(event, OrderDenied | OrderHeld | OrderSubmitted)
+        }
+        numbered = enumerate(batch.events, batch.first_seq)
+        return [
+            self._record(seq, event, verdicts.get(seq))
+            for seq, event in numbered
+            if isinstance(event, OrderRequested)
+        ]
 
     async def cancel(self, order_id: int, identity: Identity) -> dict[str, Any]:
         """Ask for an order's end; returns once the wish is durable, before the venue has answered.
@@ -261,11 +311,7 @@ def find_instrument(
     )
 
 
-def _decision(batch: Batch) -> Event | None:
-    for event in batch.events[1:]:
-        if isinstance(event, OrderDenied | OrderSubmitted) and event.order_id == batch.first_seq:
-            return event
-    return None
+_VERDICTS: dict[type, str] = {OrderDenied: "denied", OrderHeld: "held", OrderSubmitted: "submitted"}
 
 
 def _row(order_id: int, request: OrderRequested, decision: Event | None) -> dict[str, Any]:
@@ -277,7 +323,7 @@ def _row(order_id: int, request: OrderRequested, decision: Event | None) -> dict
         "order_id": order_id,
         "client_order_id": submitted.client_order_id if submitted else None,
         "venue": submitted.venue if submitted else None,
-        "status": "denied" if denied else "submitted" if submitted else "requested",
+        "status": _VERDICTS.get(type(decision), "requested"),
         "filled_quantity": 0,
         "filled_value": 0,
         "trigger_price": None,

@@ -76,6 +76,10 @@ class Reads:
         row = self._queries.order(order_id)
         return None if row is None else self._order(row)
 
+    def children(self, order_id: int) -> list[Document]:
+        """Return the orders that an order's fills release, oldest first."""
+        return [self._order(row) for row in self._queries.children(order_id)]
+
     def order_by_client_id(self, client_id: str) -> Document | None:
         """Return the order that was requested under the caller's own id, or None."""
         row = self._queries.order_by_client_id(client_id)

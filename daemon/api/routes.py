@@ -71,6 +71,7 @@ class Routes:
             Route("GET", f"{api}/ticks", self._ticks),
             Route("GET", f"{api}/orders", self._order_list),
             Route("POST", f"{api}/orders", self._order_post),
+            Route("POST", f"{api}/orders/oco", self._order_group),
             Route("GET", f"{api}/orders/{{order_id}}", self._order_get),
             Route("PATCH", f"{api}/orders/{{order_id}}", self._order_patch),
             Route("DELETE", f"{api}/orders/{{order_id}}", self._order_delete),
@@ -177,6 +178,11 @@ class Routes:
         return json_response(
             order, status=status, headers={"Location": f"/api/v1/orders/{order['order_id']}"}
         )
+
+    async def _order_group(self, request: web.Request) -> web.Response:
+        body = await read_json_body(request)
+        status, group = await self._orders.submit_group(body, self._guard.identify(request))
+        return json_response(group, status=status)
 
     async def _order_get(self, request: web.Request) -> web.Response:
         parameters(request)

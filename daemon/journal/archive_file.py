@@ -1,14 +1,18 @@
 """Archived segments: the layout of `archive/*.evl.zst`, and reading them; writes nothing.
 
-    0    8   magic "TAPEDARC"
-    8    4   format version
-    12   4   CRC-32 of everything else in these 112 bytes
-    16   96  the first 96 bytes of the segment's header; its other bytes follow from them
-    112      blocks, one behind the other, each readable without the others
-             footer: an array in msgpack, see `Footer`
-    -16  4   length of the footer
-    -12  4   CRC-32 of the footer
-    -8   8   magic "TAPEDEND"
+    archive header, 112 bytes
+      0    8   magic "TAPEDARC"
+      8    4   format version
+     12    4   CRC-32 of the other 108 bytes
+     16   96   bytes 0..96 of the segment's header
+
+    then the blocks, one behind the other, each readable without the others; then the footer, an array
+    in msgpack, see `Footer`; then
+
+    end, 16 bytes
+      0    4   length of the footer
+      4    4   CRC-32 of the footer
+      8    8   magic "TAPEDEND"
 
 A block holds whole frames: of each its type, count, append_ns and schema epoch, and the events of
 all of them as columns. A body that the codec would not write the same way is kept as it was. All else
@@ -44,7 +48,7 @@ from schemas.columns import (
     decode_rows,
     encode_rows,
 )
-from schemas.frame import PAGE, FrameError, FrameType, SegmentHeader
+from schemas.frame import PAGE, FrameError, FrameType, NewerFormatError, SegmentHeader
 from schemas.trailer import Seal, TrailerError, decode_gap
 
 MAGIC = b"TAPEDARC"
@@ -103,6 +107,16 @@ class _Frame(NamedTuple):
     append_ns: int
     epoch: int
     raw: bytes | None
+
+
+class KeptFrame(NamedTuple):
+    """A frame of the segment as it was, by what cannot be made again."""
+
+    type: FrameType
+    event_count: int
+    append_ns: int
+    epoch: int
+    body: bytes
 
 
 class Checked(NamedTuple):
@@ -248,6 +262,22 @@ class ArchiveReader:
         except (msgspec.MsgspecError, ColumnError, ValueError) as error:
             raise self._damaged(entry.offset, f"not a block: {error}") from error
 
+    def frames_of(self, entry: BlockEntry) -> list[KeptFrame]:
+        """Return the frames of one block.
+
+        Raises:
+            JournalCorruptError: it is damaged.
+        """
+        block, frames = self._read_block(entry)
+        try:
+            bodies = _bodies(frames, decode_rows(block.events))
+            return [
+                KeptFrame(item.type, item.event_count, item.append_ns, item.epoch, bytes(body))
+                for item, body in zip(frames, bodies, strict=True)
+            ]
+        except (ColumnError, ValueError) as error:
+            raise self._damaged(entry.offset, str(error)) from error
+
     def segment(self) -> Iterator[bytes]:
         """Yield the bytes of the segment file as it was, a frame at a time, header page first.
 
@@ -383,10 +413,13 @@ def header_of(name: SegmentName) -> SegmentHeader:
 
     Raises:
         JournalCorruptError: it is damaged.
+        NewerFormatError: a newer taped wrote it.
         JournalError: the file cannot be read.
     """
     try:
         with SegmentReader(name) if name.path.suffix != ".zst" else ArchiveReader(name) as reader:
             return reader.header
+    except NewerFormatError:
+        raise
     except FrameError as error:
         raise JournalCorruptError(f"{name.path}: {error.reason}") from error

@@ -48,7 +48,7 @@ def list_journal(directory: Path) -> list[SegmentName]:
         JournalError: the folder cannot be read.
         JournalCorruptError: a number is missing in between, or there twice.
     """
-    found = _all(directory)
+    found = all_segments(directory)
     begins = beginning(directory)
     if begins is not None:
         found = [name for name in found if name.number >= begins.number]
@@ -66,11 +66,16 @@ def list_leftovers(directory: Path) -> list[SegmentName]:
     begins = beginning(directory)
     if begins is None:
         return []
-    found = [*_all(directory), *_scan(directory, _BASE)]
+    found = [*all_segments(directory), *_scan(directory, _BASE)]
     return [name for name in found if name.number < begins.number]
 
 
-def _all(directory: Path) -> list[SegmentName]:
+def all_segments(directory: Path) -> list[SegmentName]:
+    """Return every segment there is, in order of number, also what a journal should not have.
+
+    Raises:
+        JournalError: the folder cannot be read.
+    """
     # Plain ones first: one that is archived in between is then seen twice, never missed.
     plain = _scan(directory, _PLAIN)
     archived = _scan(directory / ARCHIVE, _ARCHIVED) if (directory / ARCHIVE).is_dir() else []

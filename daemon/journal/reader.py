@@ -29,6 +29,10 @@ class Batch(NamedTuple):
         return self.first_seq + len(self.events) - 1
 
 
+class SegmentGoneError(JournalError):
+    """A segment that was there is so no more, neither plain nor archived."""
+
+
 class JournalReader:
     """Reads the events of a journal folder in order, archived segments like plain ones.
 
@@ -116,7 +120,7 @@ def open_segment(directory: Path, name: SegmentName) -> SegmentReader | ArchiveR
     for now in list_journal(directory):
         if now.number == name.number:
             return ArchiveReader(now) if is_archived(now) else SegmentReader(now)
-    raise JournalError(f"{name.path}: is gone", hint="retention let go of it while it was to be read")
+    raise SegmentGoneError(f"{name.path}: is gone", hint="retention let go of it while it was to be read")
 
 
 def seal_of(reader: SegmentReader | ArchiveReader) -> Seal | None:

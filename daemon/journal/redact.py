@@ -1,20 +1,21 @@
 """Takes the names of people out of events: the same name always gets the same pseudonym.
 
-Pseudonyms count up in order of appearance, so nothing can be worked back from them. Names of the
-daemon's own parts stay. Prices, quantities and times are not touched.
+Pseudonyms count up in order of appearance, so nothing can be worked back from them. Access tokens go
+too, should one stand in a text. Names of the daemon's own parts stay. Prices, quantities and times are
+not touched.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from daemon.journal.errors import JournalError
-from daemon.journal.reader import Batch
 from schemas.codec import AnyEvent, UnknownEvent
-from schemas.events import Bar, ClockTicked, Event, Quote, Trade
+from schemas.events import Bar, ClockTicked, Quote, Trade
 
 _OPERATOR = "operator:"
 _OWN = frozenset({"config", "backtest"})
@@ -41,23 +42,46 @@ _STRUCTURE = frozenset(
 )
 """Fields that replay goes by; they stay even where somebody bears such a name."""
 _NAMELESS = (Trade, Quote, Bar, ClockTicked)
+_TOKEN = re.compile(r"(?<![\w-])[A-Za-z0-9_-]{43}(?![\w-])")
+"""An access token, should anybody have put one into a text (see `daemon.api.access`)."""
 
 
 class Redaction:
-    """Pseudonyms of one slice."""
+    """Pseudonyms of one slice: first `learn` all events there are, then rewrite them."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
         self._clients: dict[str, str] = {}
-        self._pattern: re.Pattern[str] | None = None
+        self._pattern = _TOKEN
 
-    def batch(self, batch: Batch) -> list[AnyEvent]:
-        """Return a batch's events without names.
+    def learn(self, events: Iterable[AnyEvent]) -> None:
+        """Note the names of people that events give as such."""
+        known = len(self._names)
+        for event in events:
+            if not isinstance(event, _NAMELESS):
+                self._learn(event)
+        if len(self._names) > known:
+            longest_first = sorted(self._names, key=len, reverse=True)
+            names = "|".join(map(re.escape, longest_first))
+            # An underscore ends a name as any other sign does: `anna_2` tells who it was.
+            self._pattern = re.compile(rf"(?<![^\W_])(?:{names})(?![^\W_])|{_TOKEN.pattern}", re.IGNORECASE)
+
+    def _learn(self, event: AnyEvent) -> None:
+        names = [getattr(event, "who", "")]
+        source = getattr(event, "source", "")
+        if source.startswith(_OPERATOR):
+            names.append(source.removeprefix(_OPERATOR))
+        for name in names:
+            if name and name not in _OWN and not name.startswith("taped/"):
+                self._names.setdefault(name.casefold(), f"operator-{len(self._names) + 1}")
+
+    def events(self, events: Sequence[AnyEvent], first_seq: int) -> list[AnyEvent]:
+        """Return events without names.
 
         Raises:
             JournalError: one is of a type that this version does not know.
         """
-        return [self._event(event, seq) for seq, event in enumerate(batch.events, batch.first_seq)]
+        return [self._event(event, seq) for seq, event in enumerate(events, first_seq)]
 
     def _event(self, event: AnyEvent, seq: int) -> AnyEvent:
         if isinstance(event, UnknownEvent):
@@ -69,7 +93,6 @@ class Redaction:
         if isinstance(event, _NAMELESS):
             return event
         changes: dict[str, Any] = {}
-        self._learn(event)
         for field in event.__struct_fields__:
             if field in _STRUCTURE:
                 continue
@@ -79,20 +102,6 @@ class Redaction:
                 changes[field] = new
         return msgspec.structs.replace(event, **changes) if changes else event
 
-    def _learn(self, event: Event) -> None:
-        """Note the names of people an event gives as such."""
-        names = [getattr(event, "who", "")]
-        source = getattr(event, "source", "")
-        if source.startswith(_OPERATOR):
-            names.append(source.removeprefix(_OPERATOR))
-        for name in names:
-            if name and name not in self._names and name not in _OWN and not name.startswith("taped/"):
-                self._names[name] = f"operator-{len(self._names) + 1}"
-                longest_first = sorted(self._names, key=len, reverse=True)
-                self._pattern = re.compile(
-                    r"(?<!\w)(?:" + "|".join(map(re.escape, longest_first)) + r")(?!\w)"
-                )
-
     def _client(self, client_id: str | None) -> str | None:
         if client_id is None:
             return None
@@ -101,9 +110,12 @@ class Redaction:
     def _plain(self, value: Any) -> Any:
         """Return a value with every known name in its texts replaced."""
         if isinstance(value, str):
-            return self._pattern.sub(lambda match: self._names[match[0]], value) if self._pattern else value
+            return self._pattern.sub(self._replacement, value)
         if isinstance(value, dict):
             return {key: self._plain(item) for key, item in value.items()}
         if isinstance(value, list):
             return [self._plain(item) for item in value]
         return value
+
+    def _replacement(self, match: re.Match[str]) -> str:
+        return self._names.get(match[0].casefold(), "token-removed")

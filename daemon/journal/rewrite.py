@@ -77,11 +77,20 @@ class Rewriter:
         """Write a frame as it was, or a GAP for a loss."""
         if isinstance(item, Loss):
             reason = f"{item.reason} (bytes {item.from_byte} to {item.to_byte} of {item.segment})"
-            gap = Gap(lost_from=item.lost_from, next_seq=item.next_seq, reason=reason, quarantined=kept)
-            self._write(msgspec.msgpack.encode(gap), 0, FrameType.GAP, now_ns)
+            self._gap(
+                Gap(lost_from=item.lost_from, next_seq=item.next_seq, reason=reason, quarantined=kept), now_ns
+            )
         else:
             self._write(item.body, item.header.event_count, item.header.type, item.header.append_ns)
-        self.next_seq = seq_after(item)
+            self.next_seq = seq_after(item)
+
+    def skip(self, seq: int, reason: str, now_ns: int) -> None:
+        """Write that the events up to (not with) `seq` are not here."""
+        self._gap(Gap(lost_from=self.next_seq, next_seq=seq, reason=reason, quarantined=""), now_ns)
+
+    def _gap(self, gap: Gap, now_ns: int) -> None:
+        self._write(msgspec.msgpack.encode(gap), 0, FrameType.GAP, now_ns)
+        self.next_seq = gap.next_seq
 
     def append(self, events: Sequence[AnyEvent], now_ns: int) -> None:
         """Write events behind all others."""
@@ -145,7 +154,8 @@ def quarantine(directory: Path, path: Path, disk: Disk) -> str:
     folder = directory / "quarantine"
     folder.mkdir(exist_ok=True)
     disk.sync_directory(directory)
-    kept = folder / f"{path.stem}-{time.time_ns()}.evl"
+    name, dot, suffixes = path.name.partition(".")
+    kept = folder / f"{name}-{time.time_ns()}{dot}{suffixes}"
     shutil.copyfile(path, kept)
     fd = disk.open(kept)
     try:

@@ -1,4 +1,4 @@
-"""Finds what is whole in a damaged segment file, and what is lost; changes nothing.
+"""Finds what is whole in a damaged segment, plain or archived, and what is lost; changes nothing.
 
 A frame counts when its header names its own place and the segment's nonce, and both checksums hold;
 links between frames are not asked for.
@@ -11,8 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from daemon.journal.archive_file import ArchiveReader, BlockEntry, KeptFrame, header_of
+from daemon.journal.errors import JournalCorruptError
+from daemon.journal.segment import SegmentName
 from schemas.codec import CODEC, CodecError
 from schemas.frame import (
+    CODEC_MSGPACK,
     FRAME_HEADER_BYTES,
     PAGE,
     FrameError,
@@ -27,6 +31,7 @@ from schemas.frame import (
 from schemas.trailer import TrailerError, decode_gap, decode_seal
 
 _ZEROS = bytes(PAGE)
+ARCHIVE_SUFFIX = ".zst"
 
 
 class Salvaged(NamedTuple):
@@ -73,6 +78,11 @@ class Place(NamedTuple):
         """Name for messages."""
         return self.path.name if self.path else f"segment {self.number} (missing)"
 
+    @property
+    def is_archived(self) -> bool:
+        """Whether its file is an archive."""
+        return self.path is not None and self.path.suffix == ARCHIVE_SUFFIX
+
 
 def read_header(path: Path, number: int) -> SegmentHeader | None:
     """Return a segment's header, or None where it is damaged.
@@ -80,14 +90,65 @@ def read_header(path: Path, number: int) -> SegmentHeader | None:
     Raises:
         NewerFormatError: a newer taped wrote it; nothing here may call that damage.
     """
-    with path.open("rb") as file:
-        page = file.read(PAGE)
     try:
-        return unpack_segment_header(page, segment=number)
+        if path.suffix == ARCHIVE_SUFFIX:
+            return _archive_header(path, number)
+        with path.open("rb") as file:
+            return unpack_segment_header(file.read(PAGE), segment=number)
     except NewerFormatError:
         raise
     except FrameError:
         return None
+
+
+def _archive_header(path: Path, number: int) -> SegmentHeader | None:
+    try:
+        return header_of(SegmentName(number, int(path.name[11:31]), path))
+    except JournalCorruptError:
+        return None
+
+
+def salvage_archive(path: Path, number: int, first_seq: int) -> Iterator[Salvaged | Hole]:
+    """Yield the frames of an archive's whole blocks, and its holes.
+
+    Without its header and footer an archive does not tell where its blocks are: then it is one hole.
+    """
+    try:
+        reader = ArchiveReader(SegmentName(number, first_seq, path))
+    except JournalCorruptError as error:
+        yield Hole(0, path.stat().st_size, error.message)
+        return
+    with reader:
+        for entry in reader.footer.blocks:
+            end = entry.offset + entry.length
+            try:
+                frames = reader.frames_of(entry)
+            except JournalCorruptError as error:
+                yield Hole(entry.offset, end, error.message)
+                continue
+            seq = entry.first_seq
+            for item in frames:
+                found = Salvaged(_kept_header(item, seq, entry, reader.header.nonce), item.body)
+                yield found
+                seq = seq_after(found)
+
+
+def _kept_header(item: KeptFrame, seq: int, entry: BlockEntry, nonce: bytes) -> FrameHeader:
+    """Return a header for what is written anew: its links are made then, so they are left out."""
+    return FrameHeader(
+        0,
+        0,
+        0,
+        seq,
+        entry.offset,
+        item.append_ns,
+        len(item.body),
+        item.event_count,
+        item.type,
+        CODEC_MSGPACK,
+        item.epoch,
+        nonce,
+    )
 
 
 def salvage(path: Path, number: int, nonce: bytes | None) -> Iterator[Salvaged | Hole]:
@@ -213,6 +274,9 @@ def content(place: Place, watermark: int) -> Iterator[Salvaged | Loss]:
 def _all_of(place: Place) -> Iterator[Salvaged | Hole]:
     if place.path is None:
         yield Hole(0, 0, "the file is missing")
+        return
+    if place.path.suffix == ARCHIVE_SUFFIX:
+        yield from salvage_archive(place.path, place.number, place.first_seq)
         return
     header = read_header(place.path, place.number)
     if header is None:

@@ -127,6 +127,10 @@ class SegmentReader:
             )
         return header
 
+    def fileno(self) -> int:
+        """Return the descriptor; the file stays readable there when it is archived meanwhile."""
+        return self._fd
+
     @property
     def file_bytes(self) -> int:
         """Length of the file now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -15,7 +16,8 @@ from pathlib import Path
 from daemon.journal.archive_file import ArchiveReader, header_of
 from daemon.journal.base_file import first_base
 from daemon.journal.errors import JournalCorruptError, JournalError
-from daemon.journal.listing import check_ends, is_archived, list_journal
+from daemon.journal.listing import check_ends, list_journal
+from daemon.journal.reader import SegmentGoneError, open_segment
 from daemon.journal.segment import SegmentName, SegmentReader
 from schemas.codec import CODEC, CodecError
 from schemas.errors import TapedError
@@ -109,7 +111,7 @@ def verify(
     found.first_seq = segments[0].first_seq
     _verify_base(directory, segments[0], found)
     before: _End | None = None
-    for name, segment in zip(segments, _check_all(segments, advance, processes), strict=True):
+    for name, segment in zip(segments, _check_all(directory, segments, advance, processes), strict=True):
         if None not in (before, segment.follows) and segment.follows != before:
             found.problems.append(f"{name.path.name}: does not follow the segment before")
         _add(found, segment.found)
@@ -135,25 +137,26 @@ def _verify_base(directory: Path, first: SegmentName, found: Verification) -> No
 
 
 def _check_all(
-    segments: Sequence[SegmentName], advance: Callable[[int], None] | None, processes: int
+    directory: Path, segments: Sequence[SegmentName], advance: Callable[[int], None] | None, processes: int
 ) -> Iterator[_Segment]:
     """Yield what was found of each segment, in their order."""
+    folders = repeat(directory)
     lasts = [name is segments[-1] for name in segments]
     processes = min(processes, len(segments) // _SEGMENTS_EACH)
     if processes <= 1:
-        yield from map(_check, segments, lasts, repeat(advance))
+        yield from map(_check, folders, segments, lasts, repeat(advance))
         return
     # New processes, not forks of this one: a progress bar has a thread.
     context = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(processes, context) as pool:
-            for segment in pool.map(_check, segments, lasts):
+            for segment in pool.map(_check, folders, segments, lasts):
                 if advance is not None:
                     advance(segment.found.bytes)
                 yield segment
     except BrokenProcessPool as error:
         raise JournalError(
-            f"{segments[0].path.parent}: a process that checked a segment was ended from outside",
+            f"{directory}: a process that checked a segment was ended from outside",
             hint="was memory short? one process at a time needs the least",
         ) from error
 
@@ -172,13 +175,21 @@ def _add(found: Verification, segment: Verification) -> None:
     found.problems += segment.problems
 
 
-def _check(name: SegmentName, last: bool, advance: Callable[[int], None] | None = None) -> _Segment:  # noqa: FBT001
+def _check(
+    directory: Path,
+    name: SegmentName,
+    last: bool,  # noqa: FBT001  # By place, as `map` calls it.
+    advance: Callable[[int], None] | None = None,
+) -> _Segment:
     segment = _Segment()
     try:
-        if is_archived(name):
-            _check_archive(name, segment, advance)
-        else:
-            _check_plain(name, segment, last=last, advance=advance)
+        with open_segment(directory, name) as reader:
+            if isinstance(reader, ArchiveReader):
+                _check_archive(reader, segment, advance)
+            else:
+                _check_plain(reader, segment, last=last, advance=advance)
+    except SegmentGoneError:
+        return _Segment(Verification())  # Retention let go of it meanwhile: that is no damage.
     except (TapedError, OSError) as error:
         reason = error.message if isinstance(error, TapedError) else error.strerror
         segment.found.problems.append(f"{name.path.name}: {reason}")
@@ -187,13 +198,13 @@ def _check(name: SegmentName, last: bool, advance: Callable[[int], None] | None 
 
 
 def _check_plain(
-    name: SegmentName, segment: _Segment, *, last: bool, advance: Callable[[int], None] | None
+    reader: SegmentReader, segment: _Segment, *, last: bool, advance: Callable[[int], None] | None
 ) -> None:
-    found = segment.found
-    with SegmentReader(name) as reader, ThreadPoolExecutor(1) as thread:
-        header = reader.header
-        found.journal_id = header.journal.hex()
-        segment.follows = _follows(header)
+    found, name = segment.found, reader.name.path.name
+    header = reader.header
+    found.journal_id = header.journal.hex()
+    segment.follows = _follows(header)
+    with ThreadPoolExecutor(1) as thread:
         hashing = _start_hashing(thread, reader)
         try:
             _verify_frames(reader, found, advance)
@@ -204,13 +215,13 @@ def _check_plain(
         segment.end = _End(b"", reader.previous_crc, reader.next_seq, header.journal)
         if reader.sealed is None:
             if not last:
-                found.problems.append(f"{name.path.name}: ends at byte {reader.offset} without a seal")
-            elif found.torn_bytes_at is None:
+                found.problems.append(f"{name}: ends at byte {reader.offset} without a seal")
+            elif found.torn_bytes_at is None and not found.problems:
                 _unwritten_or_erased(reader, found)
             return
         found.sealed = 1
         segment.end.sha256 = reader.sealed.sha256
-        sha256 = hashing.result() if hashing is not None else _sha256(name.path, reader.sealed_at)
+        sha256 = hashing.result() if hashing is not None else _sha256(reader, reader.sealed_at)
         _verify_seal(reader, reader.sealed, sha256, found, last=last)
 
 
@@ -218,26 +229,25 @@ def _follows(header: SegmentHeader) -> _End:
     return _End(header.previous_sha256, header.previous_crc, header.first_seq, header.journal)
 
 
-def _check_archive(name: SegmentName, segment: _Segment, advance: Callable[[int], None] | None) -> None:
+def _check_archive(reader: ArchiveReader, segment: _Segment, advance: Callable[[int], None] | None) -> None:
     """Make the segment again from its archive, and compare every hash."""
     found = segment.found
-    with ArchiveReader(name) as reader:
-        header, seal = reader.header, reader.footer.seal
-        found.sealed = 1
-        found.journal_id = header.journal.hex()
-        found.last_seq = seal.next_seq - 1
-        segment.follows = _follows(header)
-        segment.end = _End(seal.sha256, reader.footer.seal_crc, seal.next_seq, header.journal)
-        try:
-            checked = reader.check(advance)
-        except JournalCorruptError as error:
-            # Header and footer are whole, so the next segment can still be held against them.
-            found.problems.append(error.message)
-            return
-        found.frames = checked.frames
-        found.events = checked.events
-        found.type_ids = checked.type_ids
-        found.bytes = reader.file_bytes
+    header, seal = reader.header, reader.footer.seal
+    found.sealed = 1
+    found.journal_id = header.journal.hex()
+    found.last_seq = seal.next_seq - 1
+    segment.follows = _follows(header)
+    segment.end = _End(seal.sha256, reader.footer.seal_crc, seal.next_seq, header.journal)
+    try:
+        checked = reader.check(advance)
+    except JournalCorruptError as error:
+        # Header and footer are whole, so the next segment can still be held against them.
+        found.problems.append(error.message)
+        return
+    found.frames = checked.frames
+    found.events = checked.events
+    found.type_ids = checked.type_ids
+    found.bytes = reader.file_bytes
 
 
 def _verify_frames(reader: SegmentReader, found: Verification, advance: Callable[[int], None] | None) -> None:
@@ -283,15 +293,14 @@ def _start_hashing(thread: Executor, reader: SegmentReader) -> Future[bytes] | N
         seal = reader.find_seal()
     except TrailerError:
         return None  # Reading the frames will come to it.
-    return None if seal is None else thread.submit(_sha256, reader.name.path, seal.offset)
+    return None if seal is None else thread.submit(_sha256, reader, seal.offset)
 
 
-def _sha256(path: Path, length: int) -> bytes:
-    sha, buffer = hashlib.sha256(), bytearray(_HASH_BYTES)
-    with path.open("rb", buffering=0) as file:
-        while length and (count := file.readinto(memoryview(buffer)[: min(length, _HASH_BYTES)])):
-            sha.update(memoryview(buffer)[:count])
-            length -= count
+def _sha256(reader: SegmentReader, length: int) -> bytes:
+    sha, buffer, at = hashlib.sha256(), bytearray(_HASH_BYTES), 0
+    while count := os.preadv(reader.fileno(), [memoryview(buffer)[: min(length - at, _HASH_BYTES)]], at):
+        sha.update(memoryview(buffer)[:count])
+        at += count
     return sha.digest()
 
 
@@ -299,10 +308,10 @@ def _verify_seal(
     reader: SegmentReader, seal: Seal, sha256: bytes, found: Verification, *, last: bool
 ) -> None:
     name = reader.name.path.name
-    with reader.name.path.open("rb") as file:
-        file.seek(reader.offset)
-        # After a crash behind the seal the file keeps its full length; the next start cuts the zeros.
-        behind = any(data.strip(b"\0") or not last for data in iter(lambda: file.read(_HASH_BYTES), b""))
+    # After a crash behind the seal the file keeps its full length; the next start cuts the zeros.
+    behind = not last and reader.file_bytes > reader.offset
+    for at in range(reader.offset, reader.file_bytes, _HASH_BYTES):
+        behind = behind or bool(os.pread(reader.fileno(), _HASH_BYTES, at).strip(b"\0"))
     if behind:
         found.problems.append(f"{name}: bytes stand behind the seal")
     if sha256 != seal.sha256:

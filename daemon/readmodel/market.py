@@ -164,8 +164,7 @@ class MarketProjection:
     def prune(self, seq: int, keep_ticks: int) -> None:
         """Delete what has fallen out of the limits at this sequence number; call it after `flush`."""
         execute = self._connection.execute
-        for table in ("trades", "quotes", "bars_received"):
-            execute(f"DELETE FROM {table} WHERE seq <= ?", (seq - keep_ticks,))  # noqa: S608
+        self.prune_ticks(seq, keep_ticks)
         for interval, days in DAYS_OF_BARS.items():
             for instrument_id, ts_ns, sides in self._latest():
                 execute(
@@ -173,6 +172,11 @@ class MarketProjection:
                     " AND start_ns < ?",
                     (instrument_id, interval, *sides, ts_ns - ts_ns % DAY - days * DAY),
                 )
+
+    def prune_ticks(self, seq: int, keep_ticks: int) -> None:
+        """Delete the rows of ticks that have fallen out of the limit."""
+        for table in ("trades", "quotes", "bars_received"):
+            self._connection.execute(f"DELETE FROM {table} WHERE seq <= ?", (seq - keep_ticks,))  # noqa: S608
 
     def _latest(self) -> list[tuple[int, int, tuple[BarSide, BarSide]]]:
         trades = [(key, row[2], (BarSide.TRADE, BarSide.TRADE)) for key, row in self._last_trade.items()]

@@ -162,6 +162,10 @@ class ReadModelQueries:
         """Return one order, or None."""
         return self._row("SELECT * FROM orders WHERE order_id = ?", order_id)
 
+    def children(self, order_id: int) -> list[Row]:
+        """Return the orders that an order's fills release, oldest first; a parent has few."""
+        return self._rows("SELECT * FROM orders WHERE parent_id = ? ORDER BY order_id", (order_id,))
+
     def order_by_client_id(self, client_id: str) -> Row | None:
         """Return the order that was requested first under the caller's own id, or None."""
         return self._row("SELECT * FROM orders WHERE client_id = ?", client_id)

@@ -41,6 +41,7 @@ class ReadModelWriter:
     Attributes:
         applied_seq: the last event in the file.
         keep_ticks: the limit in force.
+        ticks_from: up to where tick rows were left out when it was filled, 0 where none were.
         skip_ticks_to: tick rows up to here are not written. For a caller who knows that so many more
             events follow that they would be deleted again.
 
@@ -52,7 +53,7 @@ class ReadModelWriter:
     def __init__(self, path: Path, journal_id: str, *, keep_ticks: int | None = None) -> None:
         self.path = path
         self.applied_seq = 0
-        self.skip_ticks_to = 0
+        self.skip_ticks_to = self.ticks_from = 0
         self._connection = open_writer(path, journal_id, keep_ticks)
         with named_errors(path, "open"):
             self.keep_ticks: int = self._meta("keep_ticks")
@@ -106,8 +107,10 @@ class ReadModelWriter:
         """
         assert not self.applied_seq, "only a fresh read model is filled"
         with named_errors(self.path, "fill"), self._connection:
-            load_tables(self._connection, parts)
-        self._load()
+            self.ticks_from = load_tables(self._connection, parts)
+            self._load()
+            # The rows may have been kept under a higher limit than this file's.
+            self._market.prune_ticks(self.applied_seq - self.applied_seq % PRUNE_EVERY, self.keep_ticks)
 
     def dump(self, *, ticks_from: int = 0) -> Iterator[bytes]:
         """Yield all rows, for `seed` of another file; nothing may be applied meanwhile."""

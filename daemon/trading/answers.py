@@ -26,10 +26,10 @@ from daemon.trading.commands import (
     Withdraw,
     parse,
 )
-from daemon.trading.gate import KILL, LINK, is_halted
+from daemon.trading.gate import is_halted
 from daemon.trading.money import MONEY_SCALE
 from daemon.trading.order_table import OrderTable
-from daemon.trading.orders import Order, OrderStatus
+from daemon.trading.orders import KILL, LINK, Order, OrderStatus
 from daemon.trading.portfolio import Account, Position
 from daemon.trading.risk import free_cash, refusal
 from daemon.trading.runner import Draft, cancel_draft
@@ -38,6 +38,7 @@ from daemon.trading.strategy import StrategyError, check_parameters
 from schemas.decimals import decimal_text
 from schemas.errors import TapedError
 from schemas.events import (
+    CancelRejected,
     CancelRequested,
     CashWithdrawn,
     Event,
@@ -56,8 +57,11 @@ from schemas.events import (
     OrderReplaced,
     OrderRequested,
     OrderSubmitted,
+    OrderTriggered,
+    OrderUnknown,
     ReconciliationFound,
     ReplaceDenied,
+    ReplaceRejected,
     ReplaceRequested,
     Severity,
     StrategyParametersChanged,
@@ -71,18 +75,22 @@ JOURNAL_ID_IN_ORDER_ID = 8
 REFUSED = "a request changed nothing"
 """Subject of the notification that follows a command or request which could not be carried out."""
 
-_FOLLOWED = (
+_NEWS = (
     OrderHeld,
     OrderDenied,
     OrderAccepted,
     OrderRejected,
+    OrderTriggered,
     OrderFilled,
-    OrderReplaced,
+    CancelRejected,
     OrderCanceled,
     OrderExpired,
+    ReplaceDenied,
+    ReplaceRejected,
+    OrderReplaced,
+    OrderUnknown,
 )
-"""News of an order that others may depend on. A refused cancel or replace is none: what was asked for
-and refused is asked for again only when something else has happened."""
+"""News of an order, on which others may depend."""
 
 
 class View(Protocol):
@@ -120,7 +128,8 @@ class Answers:
             OrderRequested: self._order,
             OrderSubmitted: self._submitted,
             OrderReleased: self._released,
-            **dict.fromkeys(_FOLLOWED, self._follow),
+            **dict.fromkeys(_NEWS, self._follow),
+            InstrumentDefined: self._defined,
             TradingStateChanged: self._state_changed,
             InstrumentStateChanged: self._state_changed,
             CancelRequested: self._cancel,
@@ -221,6 +230,10 @@ class Answers:
 
     def _state_changed(self, seq: int, event: TradingStateChanged | InstrumentStateChanged) -> None:  # noqa: ARG002
         if self._view.orders.links and event.state is not TradingState.HALTED:
+            self._follow_all()
+
+    def _defined(self, seq: int, event: InstrumentDefined) -> None:  # noqa: ARG002
+        if self._view.orders.links:
             self._follow_all()
 
     def _tell_of_held(self, parent: Order) -> None:

@@ -18,10 +18,9 @@ from daemon.trading.answers import Answers
 from daemon.trading.books import Book
 from daemon.trading.calendar import Calendars
 from daemon.trading.commands import CommandError, Deposit, Kill, parse
-from daemon.trading.gate import KILL
 from daemon.trading.money import fee_money, money
 from daemon.trading.order_table import OrderTable
-from daemon.trading.orders import Order, OrderStateError
+from daemon.trading.orders import KILL, Order, OrderStateError
 from daemon.trading.portfolio import Account, Portfolio, Position
 from daemon.trading.risk import free_cash
 from daemon.trading.runners import Runners
@@ -70,6 +69,9 @@ from schemas.events import (
     is_decision,
 )
 
+Applier = Callable[[int, Any], bool | None]
+"""Moves the state by an event; False says that the event told nothing new, and needs no answer."""
+
 TAKER_FEE_SETTING = "venue.taker_fee_ppm"
 """Key of `DaemonStarted.settings` that the cash rule takes the fee from."""
 
@@ -95,6 +97,7 @@ class Core:
         flattening: while the kill switch closes positions, the instruments whose closing order came to
             nothing; else None.
         unsettled: the journal's last frame may lack decisions; the next input is followed by them.
+        venue_state: what the dump this core was loaded from holds of a venue in the same process.
     """
 
     def __init__(
@@ -120,11 +123,12 @@ class Core:
         self.unsettled = False
         self.taker_fee_ppm = 0
         self.currency = ""
+        self.venue_state = b""
         self.exchange = Exchange(self.instruments)
         self.strategies = Runners(kinds, self.books, self)
         self._pending = self.strategies.pending
         self._answers = Answers(self, self._pending)
-        self._appliers: dict[type, Callable[[int, Any], None]] = {
+        self._appliers: dict[type, Applier] = {
             InstrumentDefined: self._define,
             SessionCalendarDefined: self._calendar,
             Bar: self._bar,
@@ -309,15 +313,15 @@ class Core:
         self.next_seq = end
         return []
 
-    def _take(self, seq: int, event: Event, applier: Callable[[int, Any], None], *, replaying: bool) -> None:
+    def _take(self, seq: int, event: Event, applier: Applier, *, replaying: bool) -> None:
         if replaying:
             self.strategies.deaf = is_decision(event)
         try:
-            applier(seq, event)
+            counted = applier(seq, event)
         except TapedError as error:
             self._answers.fault(event, error)
         else:
-            if not replaying:
+            if not replaying and counted is not False:
                 self._answers.answer(seq, event)
         if replaying:
             self.strategies.deaf = False
@@ -389,30 +393,32 @@ class Core:
             self._note_unflattened(order)
         self.strategies.decided(order)
 
-    def _reported(self, seq: int, event: Any) -> None:  # noqa: ARG002
+    def _reported(self, seq: int, event: Any) -> bool:  # noqa: ARG002
         order, counted = self.orders.apply(event.order_id, event)
         if counted:
             if self.flattening is not None:
                 self._note_unflattened(order)
             self.strategies.told(event, order)
+        return counted
 
     def _note_unflattened(self, order: Order) -> None:
         assert self.flattening is not None
         if order.request.source == KILL and order.status.is_terminal and not order.filled_quantity:
             self.flattening.add(order.request.instrument_id)
 
-    def _filled(self, seq: int, event: OrderFilled) -> None:  # noqa: ARG002
+    def _filled(self, seq: int, event: OrderFilled) -> bool:  # noqa: ARG002
         fee_money(event.fee, event.fee_scale)  # Refused before anything has changed.
         before = self.orders.get(event.order_id)
         doubt = None if before is None else before.contradicts(event)
         order, counted = self.orders.apply(event.order_id, event)
         if not counted:
-            return
+            return False
         # What the venue filled is ours, whether it should have been filled or not.
         self.portfolio.apply_fill(event, self.instruments[event.instrument_id])
         if doubt is not None:
             self._answers.fault(event, OrderStateError(doubt))
         self.strategies.told(event, order)
+        return True
 
     def _wished(self, seq: int, event: CancelRequested | ReplaceRequested) -> None:  # noqa: ARG002
         order = self.orders.get(event.order_id)

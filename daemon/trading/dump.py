@@ -69,6 +69,7 @@ class _Order(msgspec.Struct, array_like=True, gc=False):
     trigger_price: int | None = None
     replacing: ReplaceRequested | None = None
     canceling: str = ""
+    refused: int | None = None
 
 
 class _Market(msgspec.Struct, array_like=True):
@@ -117,6 +118,7 @@ class _Head(msgspec.Struct, array_like=True):
     withdrawals: dict[str, str] = {}
     maker_fees: dict[str, str] = {}
     currency: str = ""
+    venue_state: bytes = b""
 
 
 LIFTS: Mapping[str, Lift] = {}
@@ -159,10 +161,14 @@ class CoreDump:
                 raise DumpError(f"an order cannot be dumped: {error}") from error
 
 
-def dump(core: Core) -> CoreDump:
+def dump(core: Core, venue_state: bytes = b"") -> CoreDump:
     """Return the core's state; call between two inputs, on the core's own thread.
 
     Takes 3 to 7 ms with 50,000 closed and 100 working orders.
+
+    Args:
+        core: between two inputs.
+        venue_state: that of a venue that lives in this process, as its own dump.
 
     Raises:
         DumpError: a strategy runs that cannot be dumped.
@@ -199,6 +205,7 @@ def dump(core: Core) -> CoreDump:
                 calendars=list(core.calendars.defined.values()),
                 history=core.strategies.history.dump(),
                 share_ppm=core.strategies.share_ppm,
+                venue_state=venue_state,
             )
         )
     except (StrategyError, OverflowError, UnicodeEncodeError) as error:
@@ -243,6 +250,7 @@ def _load(core: Core, parts: Iterator[bytes | memoryview], *, or_stop: bool) -> 
     core.trading_source = head.trading_source
     core.taker_fee_ppm = head.taker_fee_ppm
     core.currency = head.currency
+    core.venue_state = head.venue_state
     for calendar in head.calendars:
         core.calendars.define(calendar)
     core.instrument_states.update(head.instrument_states)
@@ -326,6 +334,7 @@ def _plain(order: Order) -> _Order:
         order.trigger_price,
         order.replacing,
         order.canceling,
+        order.refused,
     )
 
 
@@ -349,6 +358,7 @@ def _order(plain: _Order) -> Order:
         plain.trigger_price,
         plain.replacing,
         plain.canceling,
+        plain.refused,
         plain.rule,
         plain.reason,
         plain.updated_ns,

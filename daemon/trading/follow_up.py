@@ -11,10 +11,10 @@ from functools import partial
 from typing import Any, Protocol
 
 from daemon.trading.books import Book
-from daemon.trading.gate import KILL, LINK, is_halted
+from daemon.trading.gate import is_halted
 from daemon.trading.money import MAX_INTEGER
 from daemon.trading.order_table import OrderTable
-from daemon.trading.orders import Order, OrderStatus
+from daemon.trading.orders import KILL, LINK, Order, OrderStatus
 from daemon.trading.portfolio import Position
 from schemas.events import (
     CancelRequested,
@@ -53,21 +53,28 @@ class View(Protocol):
 
 
 def linked(order_id: int, view: View) -> Draft | None:
-    """Return what a linked order needs now: its release, other terms, or its end."""
-    order = view.orders[order_id]
+    """Return what a linked order needs now: its release, another quantity, or its end."""
+    order = view.orders.get(order_id)
+    if order is None:
+        return None
     if order.status is OrderStatus.HELD:
         return _held(order, view)
-    if not order.status.is_working or order.canceling:
+    return _working(order, view) if order.status.is_working and not order.canceling else None
+
+
+def _working(order: Order, view: View) -> Draft | None:
+    order_id, target = order.order_id, _target(order, view)
+    wish = target if target > order.filled_quantity else 0
+    if wish == order.refused:
         return None
-    target = _target(order, view)
-    if target <= order.filled_quantity:
+    if not wish:
         return partial(CancelRequested, order_id=order_id, source=LINK)
-    if target == order.quantity or order.status not in _REPLACEABLE:
+    if wish == order.quantity or order.status not in _REPLACEABLE:
         return None
-    if target > order.quantity and is_halted(view, order.request.instrument_id):
+    if wish > order.quantity and is_halted(view, order.request.instrument_id):
         return None
     return partial(
-        ReplaceRequested, order_id=order_id, quantity=target, price=None, stop_price=None, source=LINK
+        ReplaceRequested, order_id=order_id, quantity=wish, price=None, stop_price=None, source=LINK
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from daemon.trading.orders import Order
+from daemon.trading.orders import KILL, LINK, Order
 from schemas.events import (
     CancelRequested,
     Event,
@@ -21,13 +21,9 @@ from schemas.events import (
     TradingState,
 )
 
-KILL = "core:kill"
-"""Source of what the kill switch asks for: the only orders that leave while trading is halted."""
-LINK = "core:link"
-"""Source of what linked orders need."""
-
 _HALTED = TradingState.HALTED
-_WITHHELD = "trading was halted before it left"
+WITHHELD = "trading was halted before it left"
+"""Reason of the reports of what was held back."""
 
 
 class View(Protocol):
@@ -57,7 +53,7 @@ def may_leave(order: Order, view: View) -> bool:
 
 def withheld(order: Order, now_ns: int) -> OrderCanceled:
     """Return the report of an order that was submitted and did not leave."""
-    return OrderCanceled(ts_ns=now_ns, received_ns=now_ns, order_id=order.order_id, reason=_WITHHELD)
+    return OrderCanceled(ts_ns=now_ns, received_ns=now_ns, order_id=order.order_id, reason=WITHHELD)
 
 
 def hold_back(effects: Sequence[Effect], view: View, now_ns: int) -> tuple[Sequence[Effect], list[Event]]:
@@ -78,7 +74,7 @@ def hold_back(effects: Sequence[Effect], view: View, now_ns: int) -> tuple[Seque
             continue
         elif isinstance(event, ReplaceRequested) and not _may_replace(event, view):
             reports.append(
-                ReplaceRejected(ts_ns=now_ns, received_ns=now_ns, order_id=event.order_id, reason=_WITHHELD)
+                ReplaceRejected(ts_ns=now_ns, received_ns=now_ns, order_id=event.order_id, reason=WITHHELD)
             )
         else:
             leaving.append((seq, event))

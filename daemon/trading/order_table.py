@@ -207,6 +207,7 @@ def _plain(order: Order) -> dict[str, Any]:
         "terms": (order.quantity, order.price, order.stop_price),
         "replacing": msgspec.to_builtins(order.replacing),
         "canceling": order.canceling,
+        "refused": order.refused,
         "status": OrderStatus(order.status).name,
         "client_order_id": order.client_order_id,
         "venue": order.venue,

@@ -33,6 +33,11 @@ from schemas.events import (
     ReplaceRequested,
 )
 
+KILL = "core:kill"
+"""Source of what the kill switch asks for: the only orders that leave while trading is halted."""
+LINK = "core:link"
+"""Source of what linked orders need."""
+
 
 class OrderStateError(TapedError):
     """An event does not fit the state of its order, or there is no such order."""
@@ -226,6 +231,7 @@ class Order:
         trade_ids: the venue's ids of the fills that counted.
         trigger_price: what reached the stop; None before that.
         replacing: terms that were asked for and not yet answered.
+        refused: quantity that its links asked for and the venue refused, 0 for its end; until other news.
         canceling: who asked for the order's end, until that is answered; empty when nobody did.
         reason: of the last denial, rejection, cancel, expiry or doubt.
     """
@@ -246,6 +252,7 @@ class Order:
     trigger_price: int | None = None
     replacing: ReplaceRequested | None = None
     canceling: str = ""
+    refused: int | None = None
     rule: str = ""
     reason: str = ""
     updated_ns: int = 0
@@ -325,6 +332,7 @@ class Order:
             if kind in NO_NEWS.get(self.status, ()):
                 return False
             raise OrderStateError(f"order {self.order_id} is {self.status.name}: {kind.__name__} is illegal")
+        self.refused = None
         note = _NOTES.get(kind)
         if note is not None:
             note(self, event)
@@ -363,6 +371,7 @@ class Order:
         if counted > most:
             self.excess_quantity += counted - most
             counted = most
+        self.refused = None
         self.trade_ids.add(fill.venue_trade_id)
         self.filled_quantity += counted
         self.filled_value += fill.price * counted
@@ -413,6 +422,7 @@ def _cancel_requested(order: Order, event: CancelRequested) -> None:
 
 
 def _cancel_rejected(order: Order, event: CancelRejected) -> None:
+    order.refused = 0 if order.canceling == LINK else None
     order.canceling, order.reason = "", event.reason
 
 
@@ -421,6 +431,8 @@ def _replace_requested(order: Order, event: ReplaceRequested) -> None:
 
 
 def _replace_refused(order: Order, event: ReplaceDenied | ReplaceRejected) -> None:
+    wish = order.replacing
+    order.refused = wish.quantity if wish is not None and wish.source == LINK else None
     order.replacing, order.reason = None, event.reason
 
 

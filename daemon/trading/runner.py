@@ -15,6 +15,7 @@ import msgspec
 
 from daemon.trading.bars import BarSpec
 from daemon.trading.books import BarHook, Book, QuoteHook, TradeHook
+from daemon.trading.brackets import bracket
 from daemon.trading.holdings import Holding
 from daemon.trading.money import MAX_INTEGER, PPM, fee_money, notional
 from daemon.trading.orders import Order
@@ -139,11 +140,13 @@ class Runner:
         ids = self.instrument_ids
         self.trade_hooks: dict[int, TradeHook | None] = {i: strategy.trade_hook(i) for i in ids}
         self.quote_hooks: dict[int, QuoteHook | None] = {i: strategy.quote_hook(i) for i in ids}
-        self.bar_hooks: dict[int, BarHook | None] = {i: strategy.bar_hook(i) for i in ids}
-        # Bars that the core makes for it; it hears of none from outside then.
         specs = {i: strategy.bar_spec(i) for i in ids}
         self.specs: dict[int, BarSpec] = {i: spec for i, spec in specs.items() if spec is not None}
-        self.bar_hooks.update(dict.fromkeys(self.specs))
+        # One that says which bars the core is to make hears of none from outside.
+        outside = kind.bar_spec is Strategy.bar_spec
+        self.bar_hooks: dict[int, BarHook | None] = {
+            i: strategy.bar_hook(i) if outside else None for i in ids
+        }
 
     @property
     def parameters(self) -> dict[str, Scalar]:
@@ -177,6 +180,8 @@ class Runner:
         expire_ns: int | None = None,
         post_only: bool = False,
         reduce_only: bool = False,
+        take_profit: int | None = None,
+        stop_loss: int | None = None,
         tag: str = "",
     ) -> None:
         """See `Context.submit`.
@@ -188,32 +193,33 @@ class Runner:
         if instrument_id not in self.holdings:
             raise StrategyError(f"{self.strategy_id} was not started on instrument {instrument_id}")
         _check_quantity(quantity)
-        for value in (price, stop_price, trail_amount, trail_ppm, expire_ns):
+        for value in (price, stop_price, trail_amount, trail_ppm, expire_ns, take_profit, stop_loss):
             _check_price(value)
         _check_tag(tag)
-        self._emit(
-            partial(
-                OrderRequested,
-                instrument_id=instrument_id,
-                # Asking for the type costs less than making one member of another.
-                side=side if type(side) is Side else Side(side),
-                order_type=order_type if type(order_type) is OrderType else OrderType(order_type),
-                quantity=quantity,
-                price=price,
-                stop_price=stop_price,
-                trail_amount=trail_amount,
-                trail_ppm=trail_ppm,
-                time_in_force=time_in_force
-                if type(time_in_force) is TimeInForce
-                else TimeInForce(time_in_force),
-                expire_ns=expire_ns,
-                post_only=bool(post_only),
-                reduce_only=bool(reduce_only),
-                source=f"strategy:{self.strategy_id}",
-                strategy_id=self.strategy_id,
-                tag=tag,
-            )
+        draft = partial(
+            OrderRequested,
+            instrument_id=instrument_id,
+            # Asking for the type costs less than making one member of another.
+            side=side if type(side) is Side else Side(side),
+            order_type=order_type if type(order_type) is OrderType else OrderType(order_type),
+            quantity=quantity,
+            price=price,
+            stop_price=stop_price,
+            trail_amount=trail_amount,
+            trail_ppm=trail_ppm,
+            time_in_force=time_in_force if type(time_in_force) is TimeInForce else TimeInForce(time_in_force),
+            expire_ns=expire_ns,
+            post_only=bool(post_only),
+            reduce_only=bool(reduce_only),
+            source=f"strategy:{self.strategy_id}",
+            strategy_id=self.strategy_id,
+            tag=tag,
         )
+        if take_profit is None and stop_loss is None:
+            self._emit(draft)
+            return
+        for linked in bracket(draft, self.orders, take_profit=take_profit, stop_loss=stop_loss):
+            self._emit(linked)
 
     def hold(self, instrument_id: int, target: int, *, tag: str = "") -> None:
         """See `Context.hold`.

@@ -142,12 +142,13 @@ class Runners(Mapping[str, Runner]):
             self.call(runner.strategy_id, runner.warm_up, self._past(runner))
 
     def _past(self, runner: Runner) -> list[Any]:
-        """Return the bars that a strategy hears of, or the ticks where it hears of none, oldest first."""
-        history = self.history
-        rows: list[Sequence[Any]] = [
-            history.series(i, runner.specs[i]).bars if i in runner.specs else history.ticks(i)
-            for i in runner.instrument_ids
-        ]
+        """Return what is kept of the events that a strategy hears of, oldest first."""
+        rows: list[Sequence[Any]] = []
+        for i in runner.instrument_ids:
+            if i in runner.specs:
+                rows.append(self.history.series(i, runner.specs[i]).bars)
+            if runner.trade_hooks[i] is not None or runner.quote_hooks[i] is not None:
+                rows.append(self.history.ticks(i))
         return list(merge(*rows, key=attrgetter("received_ns")))
 
     def configure(self, settings: Mapping[str, Scalar]) -> None:
@@ -243,7 +244,7 @@ class Runners(Mapping[str, Runner]):
         runner = self._owner(order)
         if runner is None:
             return
-        if order.status.is_working:
+        if not order.status.is_terminal:
             runner.orders[order.order_id] = order
         else:
             runner.orders.pop(order.order_id, None)

@@ -95,9 +95,16 @@ class Context(Protocol):
         expire_ns: int | None = None,
         post_only: bool = False,
         reduce_only: bool = False,
+        take_profit: int | None = None,
+        stop_loss: int | None = None,
         tag: str = "",
     ) -> None:
-        """Ask for an order; it passes the risk rules right after this callback."""
+        """Ask for an order; it passes the risk rules right after this callback.
+
+        With a `take_profit` (a limit price) or a `stop_loss` (a stop price) it is a bracket: orders of the
+        other side that wait in `working` as HELD, leave as far as this one fills, and take each other's
+        place.
+        """
 
     def hold(self, instrument_id: int, target: int, *, tag: str = "") -> None:
         """Bring its holding to that signed quantity by market orders, one at a time.
@@ -139,15 +146,15 @@ class Context(Protocol):
 
 
 class Strategy:
-    """Base of all strategies; override the callbacks you need.
+    """Base of all strategies; override the callbacks you need, and `__init__(self, *given)` for a memory.
 
     In `on_start` and `on_denied` no orders can be given. An exception in a callback stops the
     strategy, with the exception as the reason, and takes its orders out. Trades and quotes that the
     vendor doubts (`SUSPICIOUS` in their conditions) are recorded and not told: a strategy sees the
     market that orders are valued and filled at.
 
-    When it starts, it warms up: right after `on_start` it is told of the bars that are kept
-    (`on_bar`), or of the last trades and quotes where it hears of no bars.
+    When it starts, it warms up: right after `on_start` it is told of the bars, trades and quotes that
+    are kept, as far as it hears of such, in the order in which they came.
 
     Attributes:
         kind: name of the class in configuration and journal.
@@ -172,7 +179,7 @@ class Strategy:
     ) -> None:
         self.context = context
         self.instruments = {instrument.instrument_id: instrument for instrument in instruments}
-        self.values = dict(parameters)
+        self.values: dict[str, Any] = dict(parameters)
 
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> None:
@@ -185,7 +192,7 @@ class Strategy:
     def bar_spec(self, instrument_id: int) -> BarSpec | None:  # noqa: ARG002
         """Return the bars that the core is to make of this instrument for `on_bar`; None for none.
 
-        Without any, `on_bar` hears of bars that come from outside.
+        A class without this method hears of bars that come from outside.
         """
         return None
 

@@ -155,6 +155,27 @@ async def test_no_order_reaches_the_venue_before_its_submission_is_durable(tmp_p
         await until(lambda: OrderSubmitted in engine._venue.sent)
 
 
+async def test_a_send_that_must_not_be_ends_the_engine(tmp_path):
+    async with running(tmp_path) as engine:
+        await engine.execute(MARKET)
+        batch = await engine.execute([order()])
+        await until(lambda: OrderSubmitted in engine._venue.sent)
+        engine._send(batch.last_seq, batch.events[-1])
+        assert "has left before" in await asyncio.wait_for(engine.failure, 5)
+        with pytest.raises(EngineStoppedError):
+            await engine.execute([order(1)])
+
+
+async def test_what_was_decided_leaves_before_the_journal_is_closed(tmp_path):
+    async with running(tmp_path) as engine:
+        await engine.execute(MARKET)
+        engine.ingest([order(price=101_00)])
+        await engine.close([], timeout_s=5)
+        assert engine._venue.sent == [OrderSubmitted]
+        kinds = [type(event) for batch in JournalReader(tmp_path).batches() for event in batch.events]
+        assert kinds[-2:] == [OrderAccepted, OrderFilled]
+
+
 async def test_a_refused_order_never_reaches_the_venue(tmp_path):
     async with running(tmp_path) as engine:
         await engine.execute(MARKET)

@@ -107,6 +107,23 @@ def test_the_read_model_can_be_made_again_with_the_same_content(data):
     assert content_hash(data / "readmodel.db") == before
 
 
+def test_a_rebuild_that_cannot_give_all_says_so(data, monkeypatch):
+    for module in ("daemon.shorten", "replay.rebuild"):
+        monkeypatch.setattr(f"{module}.PRUNE_EVERY", 1)
+    (data / "readmodel.db").unlink()
+    rebuild(data, keep_ticks=1000)
+    model = ReadModelWriter(data / "readmodel.db", JournalReader(data / "journal").journal_id)
+    model._connection.execute("UPDATE meta SET value = 300 WHERE name = 'keep_ticks'")
+    model.close()
+    cut(data)
+    gone = JournalReader(data / "journal").last_seq - 300
+    result = rebuild(data, keep_ticks=1000)
+    assert result.begins_at > 1
+    assert result.equal is None
+    assert f"tick rows of events 1 to {gone}" in result.lacking
+    assert rebuild(data, keep_ticks=300, replace=False).lacking is None
+
+
 def test_it_goes_on_from_where_it_was_cut_before(data):
     before, tables = state_at_end(data), content_hash(data / "readmodel.db")
     for segment in (2, 4, 6):

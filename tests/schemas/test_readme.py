@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 import types
 from enum import IntEnum
-from typing import Literal, Union, get_args, get_origin
+from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
+import pytest
 
 import schemas.events
-from schemas import frame
+from daemon.journal import archive_file
+from daemon.journal.archive_file import Block, BlockEntry, Footer
+from schemas import base_state, frame
+from schemas.columns import Column, ColumnBatch, Form, Group
 from schemas.events import EVENT_TYPES
 
 
@@ -83,6 +87,34 @@ def test_the_readme_draws_the_layouts_the_frame_module_draws(project_root):
     rows = {tuple(row) for row in re.findall(r"^\| (\d+) \| (\d+) \| ([^|]*?) \|", readme, re.MULTILINE)}
     missing = [field for field in fields if tuple(field) not in rows]
     assert not missing
+
+
+def array_table():
+    lines = ["| array | positions |", "|---|---|"]
+    for record in (Footer, BlockEntry, Block, ColumnBatch, Group, Column):
+        hints = get_type_hints(record)
+        names = [field.name for field in msgspec.structs.fields(record)]
+        texts = [f"{place} `{name}` {type_name(hints[name])}" for place, name in enumerate(names)]
+        lines.append(f"| {record.__name__} | {'<br>'.join(texts)} |")
+    return lines
+
+
+def test_the_readme_lists_the_arrays_of_an_archive(project_root):
+    assert readme_part(project_root, "archive") == array_table()
+
+
+@pytest.mark.parametrize(("module", "count"), [(archive_file, 7), (base_state, 15)])
+def test_the_readme_draws_the_layouts_of_archives_and_base_states(project_root, module, count):
+    fields = re.findall(r"^ {4,}(\d+) +(\d+)   ([A-Za-z][^\n]*?)$", module.__doc__, re.MULTILINE)
+    assert len(fields) == count
+    readme = (project_root / "schemas" / "README.md").read_text(encoding="utf-8")
+    rows = {tuple(row) for row in re.findall(r"^\| (\d+) \| (\d+) \| ([^|]*?) \|", readme, re.MULTILINE)}
+    assert [field for field in fields if tuple(field) not in rows] == []
+
+
+def test_the_readme_names_the_forms_of_a_column(project_root):
+    readme = (project_root / "schemas" / "README.md").read_text(encoding="utf-8")
+    assert f"| Form | {', '.join(f'{form.value} {form.name}' for form in Form)} |" in readme
 
 
 def test_the_limits_in_the_readme_are_those_of_the_code(project_root):

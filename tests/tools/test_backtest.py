@@ -7,6 +7,7 @@ import pytest
 
 from daemon.journal.writer import JournalWriter
 from daemon.settings import VenueSettings
+from daemon.trading.bar_strategy import BarStrategy
 from daemon.trading.strategies import STRATEGIES
 from schemas.events import AssetClass, InstrumentDefined, Trade
 from tools.backtest import allowed_values
@@ -134,15 +135,17 @@ def test_a_strategy_that_heard_nothing_says_what_it_listens_to(recorded, capsys)
 def test_help_and_readme_list_every_parameter_of_every_strategy(project_root, capsys):
     assert main(["replay", "backtest", "--help"]) == 0
     out = capsys.readouterr().out
-    readme = (project_root / "replay" / "README.md").read_text(encoding="utf-8")
+    readme = (project_root / "daemon/trading/strategies/README.md").read_text(encoding="utf-8")
+    sections = {part.split("\n")[0].strip("`"): part for part in readme.split("\n### ")[1:]}
+    shared = sections["Shared by all that decide on bars"]
     for kind, strategy in STRATEGIES.items():
         assert f"strategy {kind}: " in out
         assert f"| `{kind}` |" in readme
+        rows = sections[kind] + (shared if issubclass(strategy, BarStrategy) else "")
         for parameter in strategy.parameters:
-            assert re.search(
-                rf"^ +{parameter.name} +{allowed_values(parameter)}.*{parameter.doc}$", out, re.MULTILINE
-            )
-            row = re.search(rf"^\|.*\| `{parameter.name}` \| (.*)$", readme, re.MULTILINE)
+            words = f"{parameter.name} +{re.escape(allowed_values(parameter))}.*{re.escape(parameter.doc)}"
+            assert re.search(rf"^ +{words}$", out, re.MULTILINE)
+            row = re.search(rf"^\| `{parameter.name}` \| (.*)$", rows, re.MULTILINE)
             assert row is not None
             assert row[1].startswith(f"{allowed_values(parameter)} | ")
             assert row[1].endswith(f"| {parameter.doc} |")

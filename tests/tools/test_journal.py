@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from daemon.journal.verify import verify
 from daemon.journal.writer import SEGMENT_BYTES, JournalWriter
 from daemon.readmodel.writer import ReadModelWriter
 from schemas.events import Trade
@@ -48,6 +49,21 @@ def test_a_journal_that_ends_below_its_read_model_does_not_pass(data, capsys):
     cut(data, 2)
     assert main(["journal", "verify", str(data)]) == 1
     assert "acknowledged events are missing" in capsys.readouterr().out
+
+
+def test_a_read_model_that_goes_on_while_a_live_journal_is_verified_is_no_loss(data, capsys, monkeypatch):
+    def verify_while_a_daemon_writes(directory, advance, **options):
+        found = verify(directory, advance, **options)
+        later = [Trade(ts_ns=10**18, received_ns=10**18, instrument_id=1, price=10, quantity=1)]
+        with JournalWriter.open(directory, segment_bytes=1 << 20) as writer:
+            writer.append(later)
+            model = ReadModelWriter(data / "readmodel.db", writer.journal_id)
+        model.apply(10, later)
+        model.close()
+        return found
+
+    monkeypatch.setattr("tools.journal.verify", verify_while_a_daemon_writes)
+    assert main(["journal", "verify", str(data), "--independent"]) == 0
 
 
 def test_a_read_model_of_another_journal_says_nothing_about_this_one(data, tmp_path, capsys):

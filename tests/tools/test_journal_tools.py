@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from daemon.journal.archive import archive_journal
+from daemon.journal.errors import JournalError
 from daemon.journal.verify import verify
 from daemon.journal.writer import JournalWriter
 from schemas.events import FeedState, FeedStatus, Trade
@@ -108,6 +110,48 @@ def test_repair_asks_before_it_changes_anything(data, monkeypatch, capsys):
     monkeypatch.setattr("builtins.input", lambda _: "lost")
     assert call(journal_repair, data, "--accept-loss") == 0
     assert verify(data / "journal").problems == []
+
+
+def test_no_answer_is_no_consent(data, monkeypatch, capsys):
+    before = damage(data)
+
+    def end_of_input(_):
+        raise EOFError
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", end_of_input)
+    assert call(journal_repair, data, "--accept-loss") == 1
+    assert "nothing was changed" in capsys.readouterr().out
+    (path,) = (data / "journal").glob("*.evl")
+    assert path.read_bytes() == before
+
+
+def test_repair_tells_what_it_will_write_and_keep_before_it_asks(data, capsys):
+    damage(data)
+    call(journal_repair, data)
+    told = capsys.readouterr().out
+    assert "lost for ever without a backup: 3 events\n" in told
+    assert "to be written anew: 1 segment, about" in told
+    assert "to be copied to quarantine before: 1 damaged file, 20,480 bytes" in told
+
+
+def test_a_damaged_archive_is_not_nothing_to_repair(data, capsys):
+    with JournalWriter.open(data / "journal", segment_bytes=1 << 20) as writer:
+        writer.append(trades(10, 1))
+    archive_journal(data / "journal")
+    (path,) = (data / "journal" / "archive").glob("*.zst")
+    content = bytearray(path.read_bytes())
+    content[150] ^= 1
+    path.write_bytes(content)
+    assert call(journal_repair, data) == 1
+    assert "events 1 to 9 are lost" in capsys.readouterr().out
+    assert call(journal_repair, data, "--accept-loss", "--yes") == 0
+    assert verify(data / "journal").problems == []
+
+
+def test_repair_of_a_folder_that_is_none_is_refused(tmp_path):
+    with pytest.raises(JournalError, match="No such file or directory"):
+        call(journal_repair, tmp_path / "elsewhere")
 
 
 def test_repair_asks_nobody_where_nobody_can_answer(data, monkeypatch):

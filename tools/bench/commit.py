@@ -40,10 +40,15 @@ def measure(scratch: Path, *, quick: bool) -> list[Result]:
 
 
 class _Journal:
-    """A commit thread and the futures that wait for it."""
+    """A commit thread and the futures that wait for it.
+
+    Attributes:
+        syncs_ns: how long each frame's write and sync took.
+    """
 
     def __init__(self, directory: Path, linger_s: float) -> None:
         self._loop = asyncio.get_running_loop()
+        self.syncs_ns: list[int] = []
         self.acks = Acknowledgements(self._loop)
         self.thread = CommitThread(
             JournalWriter.open(directory),
@@ -53,6 +58,7 @@ class _Journal:
         )
 
     def _durable(self, batch: Batch) -> None:
+        self.syncs_ns.append(self.thread.sync_ns)
         self._loop.call_soon_threadsafe(self.acks.resolve, batch.last_seq)
 
     def _failed(self, reason: str) -> None:
@@ -122,10 +128,14 @@ async def _single(directory: Path, count: int) -> Result:
 
 
 async def _paced(directory: Path, seconds: float) -> Result:
-    """Ticks at a steady rate: how long until durable, and how much of a core it takes."""
+    """Ticks at a steady rate: how long until durable, and how much of a core it takes.
+
+    `late_p99_ms` is how late the machine woke the source of the ticks: on a busy one, all of this is.
+    """
     per_step = int(PACED_RATE * _STEP_S)
     events = trades(per_step)
     taken: list[float] = []
+    late: list[float] = []
     async with _opened(directory, PACED_LINGER_S) as journal:
         cpu, started = time.process_time(), time.perf_counter()
         sent = 0
@@ -135,7 +145,9 @@ async def _paced(directory: Path, seconds: float) -> Result:
                     partial(_note, taken, time.perf_counter())
                 )
                 sent += per_step
+            asleep = time.perf_counter()
             await asyncio.sleep(_STEP_S)
+            late.append(time.perf_counter() - asleep - _STEP_S)
         share = (time.process_time() - cpu) / (time.perf_counter() - started)
     return Result(
         name="journal.paced_20k",
@@ -145,6 +157,8 @@ async def _paced(directory: Path, seconds: float) -> Result:
             "p50_ms": percentile(taken, 50) * 1e3,
             "linger_ms": PACED_LINGER_S * 1e3,
             "core_share": share,
+            "sync_p99_ms": percentile(journal.syncs_ns, 99) / 1e6,
+            "late_p99_ms": percentile(late, 99) * 1e3,
             "events_per_s": sent / seconds,
         },
     )

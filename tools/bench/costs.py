@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import statistics
 import threading
 import time
@@ -40,13 +39,11 @@ def measure(scratch: Path, *, quick: bool) -> Result:
 
     buffers, _, total = pack()
     sha = hashlib.sha256()
-    written, synced = _write_and_sync(scratch, buffers, total, count)
     costs = {
         "encode": _median(lambda: CODEC.encode(events), count),
         "frame_and_crc": _median(pack, count),
         "hash": _median(lambda: sha.update(body), count),
-        "write": written,
-        "sync": synced,
+        **_write_and_sync(scratch, buffers, total, count),
         "wake_thread": _wake_thread(count),
         "wake_loop": asyncio.run(_wake_loop(count)),
     }
@@ -62,19 +59,22 @@ def _median(step: Callable[[], object], count: int) -> float:
     return statistics.median(taken) / 1000
 
 
-def _write_and_sync(folder: Path, buffers: list[bytes], total: int, count: int) -> tuple[float, float]:
+def _write_and_sync(folder: Path, buffers: list[bytes], total: int, count: int) -> dict[str, float]:
     fd = DISK.create(folder / "costs")
     DISK.fill(fd, count * total)
-    writes, syncs = [], []
+    steps: dict[str, Callable[[int], None]] = {
+        "write": lambda at: DISK.write(fd, buffers, at),
+        "start_writing": lambda at: DISK.start_writing(fd, at, total),
+        "sync": lambda _: DISK.sync(fd),
+    }
+    taken: dict[str, list[int]] = {name: [] for name in steps}
     for n in range(count):
-        at = time.perf_counter_ns()
-        os.pwritev(fd, buffers, n * total)
-        written = time.perf_counter_ns()
-        os.fdatasync(fd)
-        writes.append(written - at)
-        syncs.append(time.perf_counter_ns() - written)
-    os.close(fd)
-    return statistics.median(writes) / 1000, statistics.median(syncs) / 1000
+        for name, step in steps.items():
+            started = time.perf_counter_ns()
+            step(n * total)
+            taken[name].append(time.perf_counter_ns() - started)
+    DISK.close(fd)
+    return {name: statistics.median(values) / 1000 for name, values in taken.items()}
 
 
 def _wake_thread(count: int) -> float:

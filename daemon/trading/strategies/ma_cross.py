@@ -8,16 +8,14 @@ first price, stay below 2**53 scaled units.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from daemon.trading.orders import Order
+from daemon.trading.bars import BarSpec, parse_spec
+from daemon.trading.sizer import Sizer, check_sizing, sizing_parameters
 from daemon.trading.strategy import Context, Parameter, Strategy, StrategyError
-from schemas.decimals import DecimalError, scaled
-from schemas.events import InstrumentDefined, OrderFilled, Quote, Scalar, Side, Trade
-
-_BUY, _SELL = Side.BUY, Side.SELL
+from schemas.events import Bar, BarSide, Quote, Trade
 
 
 class Priced(Protocol):
@@ -88,7 +86,7 @@ def _averages(
 
 
 class _Cross:
-    """Averages and position of one instrument."""
+    """Averages and size of one instrument."""
 
     __slots__ = (
         "above",
@@ -101,22 +99,20 @@ class _Cross:
         "middle",
         "missing",
         "on_price",
-        "quantity",
         "short",
-        "target",
+        "sizer",
     )
 
     def __init__(
-        self, context: Context, instrument_id: int, *, fast: int, slow: int, quantity: int, short: bool
+        self, context: Context, instrument_id: int, sizer: Sizer, *, fast: int, slow: int, short: bool
     ) -> None:
         self.context = context
         self.instrument_id = instrument_id
-        self.quantity = quantity
+        self.sizer = sizer
         self.short = short
         self.on_price, self.averages, self.load_averages = _averages(fast, slow, self._turn)
         self.missing = slow
         self.above: bool | None = None
-        self.target = 0
         self.bid = self.ask = 0
         self.middle = _Middle(0)
 
@@ -138,24 +134,20 @@ class _Cross:
                 self.above = spread > 0
         elif spread and (spread > 0) is not self.above:
             self.above = spread > 0
-            self.target = self.quantity if self.above else -self.quantity if self.short else 0
-            self.trade_to_target()
+            self._hold()
         return self.above
 
-    def trade_to_target(self) -> None:
-        """Order what is missing to the target, unless an order is under way."""
-        if self.context.working(self.instrument_id):
-            return
-        missing = self.target - self.context.quantity(self.instrument_id)
-        if missing:
-            self.context.submit(self.instrument_id, _BUY if missing > 0 else _SELL, abs(missing))
+    def _hold(self) -> None:
+        price = self.context.book(self.instrument_id).mark(1)
+        assert price is not None, "the averages have just taken one"
+        quantity = self.sizer.quantity(price) if self.above or self.short else 0
+        self.context.hold(self.instrument_id, quantity if self.above else -quantity)
 
     def state(self) -> dict[str, Any]:
         """Return what it has learned; prices oldest first."""
         return {
             **self.averages(),
             "missing": self.missing,
-            "target": self.target,
             "bid": self.bid,
             "ask": self.ask,
         }
@@ -163,7 +155,7 @@ class _Cross:
     def load(self, plain: Mapping[str, Any], *, above: bool | None) -> None:
         """Take what `state` returned, and the last cross that counted."""
         self.load_averages(plain)
-        self.missing, self.target = plain["missing"], plain["target"]
+        self.missing = plain["missing"]
         self.bid, self.ask = plain["bid"], plain["ask"]
         self.above = above
 
@@ -172,40 +164,51 @@ class MovingAverageCross(Strategy):
     """Buys when the fast average rises above the slow one, sells when it falls below.
 
     No order is given before `slow` prices were seen, nor at the first comparison, which is no
-    cross. One order per instrument works at a time; when the target has moved meanwhile, the
-    difference is traded after its last fill. An order that was refused is not repeated before the next cross.
+    cross. An order that was refused is not repeated before the next cross. The average range of sizing
+    by volatility is that of minutes.
     """
 
     kind: ClassVar[str] = "ma_cross"
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter("fast", int, "ticks in the fast average", 10, minimum=1, maximum=100_000),
         Parameter("slow", int, "ticks in the slow average, more than fast", 50, minimum=2, maximum=100_000),
-        Parameter("quantity", str, "what to hold while above, decimal text", decimal=True),
-        Parameter("short", bool, "hold the quantity short while below", default=False),
+        Parameter("short", bool, "be short while below", default=False),
         Parameter("source", str, "which prices to average", "trade", choices=("trade", "quote")),
+        *sizing_parameters("fixed", "equity", "volatility", "kelly"),
     )
 
-    def __init__(
-        self, context: Context, instruments: Sequence[InstrumentDefined], parameters: Mapping[str, Scalar]
-    ) -> None:
-        super().__init__(context, instruments, parameters)
-        fast, slow, quantity = parameters["fast"], parameters["slow"], parameters["quantity"]
-        assert isinstance(fast, int)
-        assert isinstance(slow, int)
-        assert isinstance(quantity, str)
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._crosses = {
+            instrument_id: _Cross(
+                self.context,
+                instrument_id,
+                Sizer(self.context, instrument, self.values),
+                fast=self.values["fast"],
+                slow=self.values["slow"],
+                short=self.values["short"],
+            )
+            for instrument_id, instrument in self.instruments.items()
+        }
+
+    @classmethod
+    def check(cls, values: Mapping[str, Any]) -> None:
+        """See `Strategy.check`."""
+        check_sizing(cls.kind, values)
+        fast, slow = values["fast"], values["slow"]
         if fast >= slow:
             raise StrategyError(f"ma_cross: fast is {fast}, expected less than slow, {slow}")
-        self._crosses = {
-            instrument.instrument_id: _Cross(
-                context,
-                instrument.instrument_id,
-                fast=fast,
-                slow=slow,
-                quantity=_quantity(instrument, quantity),
-                short=bool(parameters["short"]),
-            )
-            for instrument in instruments
-        }
+
+    def bar_spec(self, instrument_id: int) -> BarSpec | None:
+        """Return minutes where the size depends on their range."""
+        if self.values["sizing"] != "volatility":
+            return None
+        side = BarSide.TRADE if self.values["source"] == "trade" else BarSide.MID
+        return parse_spec("1m", side, quantity_scale=self.instruments[instrument_id].quantity_scale)
+
+    def on_bar(self, bar: Bar) -> None:
+        """Learn the average range."""
+        self._crosses[bar.instrument_id].sizer.on_bar(bar)
 
     def trade_hook(self, instrument_id: int) -> Callable[[Trade], None] | None:
         """Return the instrument's own averages, which spares a look-up per trade."""
@@ -215,31 +218,19 @@ class MovingAverageCross(Strategy):
         """Return the instrument's own averages, which spares a look-up per quote."""
         return self._crosses[instrument_id].on_quote if self.values["source"] == "quote" else None
 
-    def on_fill(self, fill: OrderFilled, order: Order) -> None:
-        """Trade the difference once the order is complete."""
-        if not order.remaining:
-            self._crosses[fill.instrument_id].trade_to_target()
-
     def state(self) -> dict[str, Any]:
         """Return the averages of each instrument."""
         return {str(instrument_id): cross.state() for instrument_id, cross in self._crosses.items()}
 
     def dump(self) -> Any:
         """See `Strategy.dump`."""
-        return {str(i): [cross.state(), cross.above] for i, cross in self._crosses.items()}
+        return {
+            str(i): [cross.state(), cross.above, cross.sizer.dump()] for i, cross in self._crosses.items()
+        }
 
     def load(self, plain: Any) -> None:
         """See `Strategy.load`."""
         for instrument_id, cross in self._crosses.items():
-            state, above = plain[str(instrument_id)]
+            state, above, sizer = plain[str(instrument_id)]
             cross.load(state, above=above)
-
-
-def _quantity(instrument: InstrumentDefined, text: str) -> int:
-    try:
-        quantity = scaled(text, instrument.quantity_scale)
-    except DecimalError as error:
-        raise StrategyError(f"ma_cross: quantity of {instrument.symbol}: {error.message}") from error
-    if quantity % max(1, instrument.lot_size):
-        raise StrategyError(f"ma_cross: quantity {text} of {instrument.symbol} is no multiple of its lot")
-    return quantity
+            cross.sizer.load(sizer)

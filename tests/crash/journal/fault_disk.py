@@ -3,7 +3,8 @@
 The real files below are what the running system sees. Beside them the model keeps what the device
 holds: the content of each file at its last sync, and the names of each directory at its last sync. At a
 power cut every unsynced write (in pieces), truncation, rename, creation and removal is kept or lost
-as the test chooses. That is harsher than ext4, and as harsh as POSIX allows.
+as the test chooses. A folder whose own name was not synced is lost with all in it. That is harsher
+than ext4, and as harsh as POSIX allows.
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ class FaultDisk(Disk):
         self._durable_names: dict[Path, File] = {}
         self._pending_names: list[list[Name]] = []
         self._folder_durable = False
+        self._durable_folders: set[Path] = set()
 
     def reset(self) -> None:
         """Let nothing go wrong any more, and count from zero."""
@@ -177,6 +179,7 @@ class FaultDisk(Disk):
         self._step("sync_directory")
         if directory == self.folder.parent:
             self._folder_durable = True
+        self._durable_folders.update(path for path in directory.iterdir() if path.is_dir())
         for names in self._pending_names:
             _apply(self._durable_names, [name for name in names if name[0].parent == directory])
         self._pending_names = [n for n in self._pending_names if n[0][0].parent != directory]
@@ -207,7 +210,8 @@ class FaultDisk(Disk):
         contents = {}
         for file in self._all_files():
             contents[id(file)] = file.image([next(fates) for _ in file.pending])
-        return {path: contents[id(file)] for path, file in names.items()}
+        there = {self.folder, *self._durable_folders}
+        return {path: contents[id(file)] for path, file in names.items() if path.parent in there}
 
     def images(self, limit: int) -> Iterator[dict[Path, bytes]]:
         """Yield every different state a power cut may leave; at most 2 ** limit choices are tried."""
@@ -233,6 +237,7 @@ class FaultDisk(Disk):
         self._durable_names = dict(self._names)
         self._pending_names = []
         self._folder_durable = self._folder_durable or bool(image)
+        self._durable_folders = {path.parent for path in image}
         self._files = {}
 
 

@@ -92,6 +92,9 @@ class Rig:
         async with self.session.delete(f"{self.url}/api/v1/orders/{order_id}", headers=self.auth) as answer:
             return answer.status, await answer.json(content_type=None)
 
+    async def quote(self, bid: int, ask: int) -> None:
+        await self.engine.publish([quote(bid, ask)])
+
     async def settle(self) -> None:
         """Wait until everything taken is durable, answered by the venue and shown."""
         while True:
@@ -118,7 +121,8 @@ async def running(data: Path, *, host: str = "127.0.0.1", max_websockets: int = 
     rig.access = await Access.open(data)
     rig.token = (data / "admin.token").read_text().strip()
     settings = ApiSettings(host=host, port=0, max_websockets=max_websockets)
-    rig.upkeep = UpkeepStatus(enabled=True)
+    rig.upkeep = UpkeepStatus()
+    rig.upkeep.archive.enabled = rig.upkeep.retention.enabled = True
     rig.app = app = create_app(
         rig.engine, queries, rig.access, projection=rig.projector, settings=settings, upkeep=rig.upkeep
     )

@@ -101,8 +101,8 @@ async def test_answers_are_as_described(rig, path, query) -> None:
 
 async def test_orders_and_problems_are_as_described(rig, limit_order) -> None:
     schemas = SPEC["components"]["schemas"]
-    _, order = await rig.post(limit_order)
-    assert misfits(order, schemas["Order"]) == []
+    _, order = await rig.post({**limit_order, "take_profit": {"price": "61000"}})
+    assert misfits(order, schemas["PlacedOrder"]) == []
     _, found = await rig.get(f"/api/v1/orders/{order['order_id']}")
     assert misfits(found, schemas["Order"]) == []
     _, canceled = await rig.delete(order["order_id"])

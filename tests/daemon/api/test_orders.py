@@ -297,6 +297,86 @@ async def test_a_replace_that_a_rule_denies_says_which_and_the_order_goes_on(rig
     assert (await patch(rig, 999_999, {"price": "1"}))[0] == 404
 
 
+BRACKET = {
+    "instrument": 1,
+    "side": "buy",
+    "type": "limit",
+    "price": "50000.1",
+    "quantity": "0.1",
+    "take_profit": {"price": "61000"},
+    "stop_loss": {"stop_price": "49000"},
+}
+
+
+async def test_a_bracket_is_three_orders_of_one_request_and_the_children_wait_for_their_parent(rig) -> None:
+    body = {**BRACKET, "client_id": "b-1"}
+    status, order = await rig.post(body)
+    assert (status, order["status"]) == (201, "submitted")
+    profit, loss = order["children"]
+    assert [child["status"] for child in order["children"]] == ["held", "held"]
+    assert [child["parent_id"] for child in order["children"]] == [order["order_id"]] * 2
+    assert (profit["side"], profit["type"], profit["price"]) == ("sell", "limit", "61000.00")
+    assert (loss["side"], loss["type"], loss["stop_price"]) == ("sell", "stop", "49000.00")
+    assert profit["oco_group"] == loss["oco_group"] == order["order_id"]
+    await rig.settle()
+    again, same = await rig.post(body)
+    assert (again, same["order_id"], len(same["children"])) == (200, order["order_id"], 2)
+
+
+async def test_a_child_works_once_its_parent_has_filled_and_closes_what_that_opened(rig) -> None:
+    body = {**BRACKET, "type": "market", "price": None, "stop_loss": None}
+    _, order = await rig.post(body)
+    await rig.settle()
+    [profit] = [child["order_id"] for child in order["children"]]
+    _, found = await rig.get(f"/api/v1/orders/{profit}")
+    assert found["status"] == "accepted"
+    await rig.quote(6_100_000, 6_100_010)
+    await rig.settle()
+    assert (await rig.get(f"/api/v1/orders/{profit}"))[1]["status"] == "filled"
+    [position] = (await rig.get("/api/v1/positions"))[1]["positions"]
+    assert position["quantity"] == "0.00000"
+
+
+async def test_the_children_of_a_denied_order_are_denied_with_it(rig) -> None:
+    status, order = await rig.post({**BRACKET, "quantity": "99"})
+    assert (status, order["rule"]) == (422, "CASH")
+    assert [child["status"] for child in order["children"]] == ["denied", "denied"]
+
+
+async def post_group(rig, orders):
+    url = f"{rig.url}/api/v1/orders/oco"
+    async with rig.session.post(url, json={"orders": orders}, headers=rig.auth) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_of_an_oco_group_one_fill_ends_the_other(rig) -> None:
+    low = {"instrument": 1, "side": "buy", "type": "limit", "price": "59000", "quantity": "0.1"}
+    status, group = await post_group(rig, [low, {**low, "price": "58000"}])
+    assert status == 201
+    assert {order["oco_group"] for order in group["orders"]} == {group["oco_group"]}
+    await rig.settle()
+    await rig.quote(5_899_990, 5_900_000)
+    await rig.settle()
+    found = [(await rig.get(f"/api/v1/orders/{each['order_id']}"))[1] for each in group["orders"]]
+    assert [each["status"] for each in found] == ["filled", "canceled"]
+
+
+@pytest.mark.parametrize(
+    ("orders", "text"),
+    [
+        ([], "a list of 2 to 16 orders"),
+        ([BRACKET], "a list of 2 to 16 orders"),
+        ([BRACKET, BRACKET], "no client_id, take_profit or stop_loss"),
+        ("none", "a list of 2 to 16 orders"),
+    ],
+)
+async def test_a_group_that_cannot_be_is_refused_and_leaves_no_trace(rig, orders, text) -> None:
+    before = rig.engine.next_seq
+    status, problem = await post_group(rig, orders)
+    assert (status, text in problem["detail"]) == (422, True)
+    assert rig.engine.next_seq == before
+
+
 async def test_cancelling_what_never_was_is_not_found(rig) -> None:
     before = rig.engine.next_seq
     assert (await rig.delete(999_999))[0] == 404

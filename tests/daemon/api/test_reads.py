@@ -97,16 +97,23 @@ async def test_health_is_degraded_when_the_read_model_stands_still_and_failed_wi
 
 
 async def test_health_and_metrics_tell_what_archiving_does(rig) -> None:
-    assert (await rig.get("/health"))[1]["archive"] == "idle"
-    rig.upkeep.busy = True
-    assert (await rig.get("/health"))[1]["archive"] == "working"
-    rig.upkeep.failed, rig.upkeep.failures, rig.upkeep.archived_segments = "segment 7 is damaged", 1, 3
+    document = (await rig.get("/health"))[1]
+    assert (document["archive"], document["retention"]) == ("idle", "idle")
+    rig.upkeep.archive.busy, rig.upkeep.held = True, "segment 1 stays: TimescaleDB has confirmed up to seq 0"
+    document = (await rig.get("/health"))[1]
+    assert (document["status"], document["archive"], document["retention"]) == ("ok", "working", "held")
+    rig.upkeep.archive.fail("segment 7 is damaged")
+    rig.upkeep.archived_segments, rig.upkeep.removed_segments = 3, 2
     document = (await rig.get("/health"))[1]
     assert (document["status"], document["archive"]) == ("degraded", "failed")
     assert "segment 7 is damaged" in document["reasons"][0]
     async with rig.session.get(f"{rig.url}/metrics") as answer:
         lines = (await answer.text()).splitlines()
-    assert {"taped_archive_segments_total 3.0", "taped_archive_failures_total 1.0"} <= set(lines)
+    assert {
+        "taped_archive_segments_total 3.0",
+        "taped_archive_failures_total 1.0",
+        "taped_retention_segments_total 2.0",
+    } <= set(lines)
 
 
 @pytest.mark.parametrize(

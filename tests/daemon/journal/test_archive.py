@@ -23,6 +23,8 @@ from schemas import frame
 from schemas.codec import UnknownEvent
 from schemas.events import ClockTicked, OperatorCommand
 from tests.daemon.journal.conftest import open_small, read_prices, trades
+from tools.independent import DamagedError, compare, read
+from tools.independent_archive import segment_of
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,14 @@ def test_the_segment_can_be_made_again_to_the_byte(journal, template):
     for archived, plain in zip(list_journal(journal)[:-1], list_segments(template), strict=False):
         with ArchiveReader(archived) as reader:
             assert b"".join(reader.segment()) == plain.path.read_bytes()
+
+
+def test_the_independent_reader_makes_the_same_segments_and_finds_the_same_events(journal, template):
+    archive_journal(journal)
+    for archived, plain in zip(list_journal(journal)[:-1], list_segments(template), strict=False):
+        assert segment_of(archived.path.read_bytes()) == plain.path.read_bytes()
+    assert compare(journal) == []
+    assert sum(1 for _ in read(journal)) == JournalReader(template).last_seq
 
 
 def test_reading_starts_at_any_event_and_reads_no_block_before_it(journal, template, monkeypatch):
@@ -188,9 +198,13 @@ def test_every_flipped_byte_of_an_archive_is_found(folder):
         data[at] ^= 1 << at % 8
         path.write_bytes(data)
         assert not verify(folder).passed, at
+        with pytest.raises(DamagedError):
+            list(read(folder))
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
         assert not verify(folder).passed, length
+        with pytest.raises(DamagedError):
+            list(read(folder))
 
 
 def test_frames_of_another_schema_epoch_keep_their_checksums(journal, template, tmp_path, monkeypatch):

@@ -8,8 +8,11 @@ import shutil
 
 import pytest
 
+from daemon.journal.archive import archive_journal
+from daemon.journal.archive_file import ArchiveReader
 from daemon.journal.disk import Disk
 from daemon.journal.errors import JournalCorruptError, JournalError, JournalLockedError
+from daemon.journal.listing import list_journal
 from daemon.journal.reader import JournalReader
 from daemon.journal.repair import apply_repair, plan_repair
 from daemon.journal.segment import SegmentReader, list_segments
@@ -17,7 +20,7 @@ from daemon.journal.verify import verify
 from schemas.events import Trade, TradingState, TradingStateChanged
 from schemas.frame import PAGE
 
-from .conftest import crash, open_small, trades
+from .conftest import begin_with, crash, open_small, trades
 
 FRAMES, PER_FRAME = 520, 3
 EVENTS = FRAMES * PER_FRAME
@@ -41,8 +44,37 @@ def journal(original, tmp_path):
     return shutil.copytree(original, tmp_path / "journal")
 
 
+@pytest.fixture(scope="module")
+def archived_original(original, tmp_path_factory):
+    """The same three segments, the first two archived."""
+    folder = shutil.copytree(original, tmp_path_factory.mktemp("archived") / "journal")
+    assert len(archive_journal(folder)) == 2
+    return folder
+
+
+@pytest.fixture
+def archived(archived_original, tmp_path):
+    return shutil.copytree(archived_original, tmp_path / "archived")
+
+
+@pytest.fixture
+def archived_blocks(journal, monkeypatch):
+    """The same, in archives of many blocks."""
+    monkeypatch.setattr("daemon.journal.archive.BLOCK_EVENTS", 100)
+    archive_journal(journal)
+    return journal
+
+
 def segment(journal, number):
     return sorted(journal.glob("*.evl"))[number - 1]
+
+
+def archive(journal, number):
+    return sorted((journal / "archive").glob("*.zst"))[number - 1]
+
+
+def names(journal):
+    return [name.first_seq for name in list_journal(journal)]
 
 
 def spoil(path, offset, data=b"\xff\x00\xff"):
@@ -201,6 +233,101 @@ def test_frames_keep_their_times(journal):
     assert before.items() <= after.items()
 
 
+# --- archives, and what is missing at either end ------------------------------------------------
+
+
+def test_whole_archives_need_no_repair_and_are_not_touched(archived):
+    before = {path: path.read_bytes() for path in archived.rglob("*") if path.is_file()}
+    apply_repair(archived)
+    after = {path: path.read_bytes() for path in archived.rglob("*") if path.is_file()}
+    assert after == {**before, archived / "LOCK": b""}
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_damaged_block_of_an_archive_is_told_and_the_others_are_kept(archived_blocks, number):
+    path = archive(archived_blocks, number)
+    with ArchiveReader(list_journal(archived_blocks)[number - 1]) as reader:
+        entry = reader.footer.blocks[1]
+        assert len(reader.footer.blocks) > 2
+    spoil(path, entry.offset + 50)
+    damaged = path.read_bytes()
+    assert verify(archived_blocks).problems
+    (loss,) = plan_repair(archived_blocks).losses
+    assert (loss.from_byte, loss.to_byte) == (entry.offset, entry.offset + entry.length)
+    apply_repair(archived_blocks)
+    check_repaired(archived_blocks, range(entry.first_seq, entry.next_seq))
+    (gap,) = gaps(archived_blocks)
+    assert (archived_blocks / gap.quarantined).read_bytes() == damaged
+    assert len(list((archived_blocks / "archive").glob("*.zst"))) == number - 1, "what follows is plain now"
+
+
+@pytest.mark.parametrize("at", [20, -5, -40])
+def test_an_archive_without_its_header_or_index_is_lost_as_a_whole(archived, at):
+    path = archive(archived, 1)
+    first, second = names(archived)[:2]
+    spoil(path, at if at > 0 else path.stat().st_size + at)
+    apply_repair(archived)
+    check_repaired(archived, range(first, second))
+
+
+def test_a_missing_archive_is_stood_in_for(archived):
+    _, second, third = names(archived)
+    archive(archived, 2).unlink()
+    refuse_to_start(archived)
+    apply_repair(archived)
+    check_repaired(archived, range(second, third))
+
+
+def test_missing_oldest_segments_are_stood_in_for(archived):
+    third = names(archived)[2]
+    shutil.rmtree(archived / "archive")
+    refuse_to_start(archived)
+    plan = apply_repair(archived)
+    assert plan.lost_events == third - 1
+    check_repaired(archived, range(1, third))
+
+
+def test_a_missing_newest_segment_behind_archives_is_stood_in_for(archived):
+    third = names(archived)[2]
+    segment(archived, 1).unlink()
+    refuse_to_start(archived)
+    apply_repair(archived, watermark=EVENTS)
+    check_repaired(archived, range(third, EVENTS + 1))
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_journal_that_retention_shortened_is_repaired_from_its_own_beginning(archived, missing):
+    _, second, third = names(archived)
+    begin_with(archived, list_journal(archived)[1])
+    assert not plan_repair(archived).needed
+    if missing:
+        archive(archived, 1).unlink()
+    else:
+        spoil(archive(archived, 1), 400)
+    apply_repair(archived)
+    assert verify(archived).problems == []
+    assert [(gap.lost_from, gap.next_seq) for gap in gaps(archived)] == [(second, third)]
+    assert JournalReader(archived).first_seq == second
+
+
+@pytest.mark.parametrize("at", [*range(1, 16), 100, *range(205, 220), 300])
+def test_a_repair_of_archives_that_was_stopped_may_be_run_again(archived, at):
+    first, second = names(archived)[:2]
+    spoil(archive(archived, 1), 20)
+    with pytest.raises(JournalError, match="run repair again"):
+        apply_repair(archived, disk=Failing(at))
+    apply_repair(archived)
+    check_repaired(archived, range(first, second))
+
+
+def test_what_was_planned_is_what_is_written(archived):
+    spoil(archive(archived, 1), 400)
+    plan = apply_repair(archived)
+    written = sum(name.path.stat().st_size for name in list_segments(archived))
+    written += sum(path.stat().st_size for path in (archived / "quarantine").iterdir())
+    assert written <= plan.written_bytes <= 2 * written
+
+
 def test_a_journal_that_is_written_is_not_repaired(journal):
     with open_small(journal), pytest.raises(JournalLockedError):
         apply_repair(journal)
@@ -257,6 +384,10 @@ class Failing(Disk):
     def rename(self, old, new):
         self._count()
         super().rename(old, new)
+
+    def unlink(self, path):
+        self._count()
+        super().unlink(path)
 
     def sync_directory(self, directory):
         self._count()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import secrets
+
 import msgspec
 import pytest
 
@@ -13,10 +16,13 @@ from daemon.journal.verify import verify
 from schemas.codec import UnknownEvent
 from schemas.events import (
     AssetClass,
+    FeedState,
+    FeedStatus,
     InstrumentDefined,
     OperatorCommand,
     OrderRequested,
     OrderType,
+    SessionCalendarDefined,
     Side,
     StrategyStopped,
     TradingState,
@@ -97,7 +103,7 @@ def test_events_keep_their_numbers_and_bring_their_instruments(journal, tmp_path
         "redacted": False,
     }
     assert len(found) == 14
-    assert (done.events, done.instruments) == (11, 2)
+    assert (done.events, done.definitions) == (11, 2)
     checked = verify(tmp_path / "out")
     assert (checked.problems, checked.journal_id) == ([], done.journal_id)
     assert done.journal_id != JournalReader(journal).journal_id
@@ -143,15 +149,90 @@ def test_redaction_leaves_no_name_and_keeps_who_is_who(journal, tmp_path):
     assert (found[1].symbol, found[1].venue) == ("ONE", "anna")
 
 
-def test_what_cannot_be_redacted_is_refused(folder, tmp_path):
+def texts_of(folder):
+    return msgspec.json.encode(list(read(folder).values())).decode()
+
+
+STATUS = FeedStatus(ts_ns=1, feed="sim", state=FeedState.CONNECTED)
+
+
+@pytest.mark.parametrize("text", ["Anna", "for anna_2", "ANNA's desk", "(anna)", "anna-marie", "anna, ben"])
+def test_a_name_is_found_in_any_text_however_it_is_written(folder, tmp_path, text):
+    with open_small(folder) as writer:
+        writer.append([msgspec.structs.replace(STATUS, detail=text), order("x"), order("y", "ben")])
+    cut_slice(folder, tmp_path / "out", 1, 3, redact=True)
+    assert not re.search("anna|ben", texts_of(tmp_path / "out"), re.IGNORECASE)
+
+
+@pytest.mark.parametrize(("first", "last"), [(2, 2), (1, 1), (1, 3), (2, 3)])
+def test_a_name_whose_bearer_acts_before_or_behind_the_text_goes_too(folder, tmp_path, first, last):
+    with open_small(folder) as writer:
+        writer.append([order("x"), msgspec.structs.replace(STATUS, detail="anna was here"), order("x")])
+    cut_slice(folder, tmp_path / "out", first, last, redact=True)
+    assert "anna" not in texts_of(tmp_path / "out")
+
+
+def test_words_that_only_hold_a_name_stay(folder, tmp_path):
+    with open_small(folder) as writer:
+        writer.append([order("x"), msgspec.structs.replace(STATUS, detail="savanna annals")])
+    cut_slice(folder, tmp_path / "out", 1, 2, redact=True)
+    assert read(tmp_path / "out")[2].detail == "savanna annals"
+
+
+def test_a_token_in_a_text_goes_when_redacted(folder, tmp_path):
+    token = secrets.token_urlsafe(32)
+    with open_small(folder) as writer:
+        writer.append([msgspec.structs.replace(STATUS, detail=f"bearer {token} refused")])
+    cut_slice(folder, tmp_path / "out", 1, 1, redact=True)
+    assert read(tmp_path / "out")[1].detail == "bearer token-removed refused"
+    assert token.encode() not in b"".join(path.read_bytes() for path in (tmp_path / "out").glob("*.evl"))
+
+
+def test_calendars_in_force_come_with_a_slice(journal, tmp_path):
+    calendar = SessionCalendarDefined(
+        ts_ns=1,
+        venue="anna",
+        instrument_id=None,
+        zone="UTC",
+        opens=[0],
+        closes=[3600],
+        holidays=[],
+        early_days=[],
+        early_closes=[],
+    )
+    with open_small(journal) as writer:
+        writer.append([calendar, *trades(210, 5)])
+    done = cut_slice(journal, tmp_path / "out", 211, 213)
+    assert done.definitions == 3
+    assert read(tmp_path / "out")[3] == calendar
+
+
+def test_what_was_in_force_before_the_journal_begins_may_be_given(journal, tmp_path):
+    cut_slice(journal, tmp_path / "out", 150, 160, before=[instrument(3, "THREE"), instrument(1, "OLDER")])
+    found = read(tmp_path / "out")
+    assert sorted(found[seq].symbol for seq in (1, 2, 3)) == ["ONE", "THREE", "TWO"]
+
+
+def test_what_cannot_be_redacted_is_refused_and_leaves_nothing(folder, tmp_path):
     with open_small(folder) as writer:
         writer.append([UnknownEvent([99, 1, 5, "anna"])])
     with pytest.raises(JournalError, match="names cannot be taken out"):
-        cut_slice(folder, tmp_path / "out", 1, 1, redact=True)
+        cut_slice(folder, tmp_path / "out" / "journal", 1, 1, redact=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupted_slice_leaves_nothing(journal, tmp_path):
+    def interrupt(count):
+        if (tmp_path / "out").exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cut_slice(journal, tmp_path / "out" / "journal", 150, 160, advance=interrupt)
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_empty_range_and_a_taken_folder_are_refused(journal, tmp_path):
-    with pytest.raises(JournalError, match="ends at seq 208"):
+    with pytest.raises(JournalError, match="holds seq 1 to 208, there is no seq 300"):
         cut_slice(journal, tmp_path / "out", 300, 400)
     with pytest.raises(JournalError, match="exists already"):
         cut_slice(journal, tmp_path, 1, 2)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from daemon.journal.archive import archive_journal
 from daemon.journal.errors import JournalError
+from daemon.journal.reader import SegmentGoneError, open_segment
 from daemon.journal.segment import list_segments
 from daemon.journal.verify import verify
 from schemas.codec import UnknownEvent
@@ -64,7 +66,7 @@ def test_a_process_that_is_killed_is_told(folder, segments, monkeypatch):
         verify(folder, processes=2)
 
 
-def _killed(name, last):
+def _killed(directory, name, last):
     os._exit(1)
 
 
@@ -100,3 +102,35 @@ def test_frames_of_many_types_are_counted_like_those_of_few(folder):
         writer.append([UnknownEvent([1000 + n % 2, 1, n]) for n in range(10)])
     found = verify(folder)
     assert found.type_ids == {1000: 8, 1001: 8, **{1000 + n: 3 for n in range(2, 30)}}
+
+
+def test_a_segment_that_is_archived_while_it_is_waited_for_or_read_is_no_damage(folder, segments):
+    steps = []
+
+    def archive_at_the_first_step(count):
+        steps.append(count)
+        if len(steps) == 1:
+            assert archive_journal(folder)
+
+    assert len(list_segments(folder)) > 2
+    found = verify(folder, archive_at_the_first_step)
+    assert found.problems == []
+    assert len(list_segments(folder)) == 1
+
+
+def test_a_segment_that_retention_lets_go_meanwhile_is_no_damage(folder, segments, monkeypatch):
+    def let_go(directory, name):
+        if name.number == 1:
+            raise SegmentGoneError("segment 1 is gone")
+        return open_segment(directory, name)
+
+    monkeypatch.setattr("daemon.journal.verify.open_segment", let_go)
+    assert verify(folder).problems == []
+
+
+def test_one_damage_is_told_once(folder, segments):
+    last = list_segments(folder)[-1].path
+    with last.open("r+b") as file:
+        file.seek(2 * PAGE + 100)
+        file.write(b"\xff\xff")
+    assert len(verify(folder).problems) == 1

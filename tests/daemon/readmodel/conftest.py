@@ -10,6 +10,7 @@ from pathlib import Path
 from daemon.readmodel.content import content_hash
 from daemon.readmodel.writer import ReadModelWriter
 from daemon.trading.core import Core
+from daemon.trading.orders import Order
 from daemon.venue.paper import PaperVenue
 from schemas.codec import AnyEvent, UnknownEvent
 from schemas.events import (
@@ -19,15 +20,24 @@ from schemas.events import (
     BarSide,
     BreakerChanged,
     BreakerState,
+    CancelRejected,
     CancelRequested,
     ClockTicked,
     DaemonStarted,
     Event,
     InstrumentDefined,
+    Liquidity,
     OperatorCommand,
+    OrderExpired,
+    OrderFilled,
+    OrderReplaced,
     OrderRequested,
+    OrderTriggered,
     OrderType,
+    OrderUnknown,
     Quote,
+    ReplaceRejected,
+    ReplaceRequested,
     SensorsRead,
     Side,
     Trade,
@@ -65,8 +75,11 @@ def command(name: str, **arguments) -> OperatorCommand:
 
 def order(side: Side = Side.BUY, *, price: int | None = None, **changes) -> OrderRequested:
     order_type = OrderType.MARKET if price is None else OrderType.LIMIT
-    fields = {"instrument_id": 1, "quantity": 1_000, "source": "operator:anna", "ts_ns": START, **changes}
-    return OrderRequested(side=side, order_type=order_type, price=price, **fields)
+    fields = {
+        "instrument_id": 1, "quantity": 1_000, "source": "operator:anna", "ts_ns": START,
+        "order_type": order_type, **changes,
+    }  # fmt: skip
+    return OrderRequested(side=side, price=price, **fields)
 
 
 class Recorder:
@@ -117,7 +130,7 @@ def busy_stream(seed: int, steps: int) -> Recorder:
         now += rng.choice((0, 1, SECOND // 3, 2 * SECOND, 40 * SECOND, -SECOND, 3600 * SECOND))
         number, price = rng.randint(1, 2), rng.randint(9_900, 10_100)
         of = {"instrument_id": number, "conditions": rng.choice((0, 0, 0x2000, SUSPICIOUS))}
-        match rng.randint(0, 12):
+        match rng.randint(0, 18):
             case 0 | 1 | 2 | 3:
                 recorder.put(trade(now, price, rng.randint(0, 50), trade_id=step, **of))
             case 4 | 5 | 6:
@@ -140,7 +153,60 @@ def busy_stream(seed: int, steps: int) -> Recorder:
             case 12:
                 currency, amount = rng.choice(("USD", "EUR", "BNB")), rng.choice(("0.5", "70000"))
                 recorder.put(command("account.withdraw", currency=currency, amount=amount))
+            case _:
+                _orders_of_all_kinds(recorder, rng, now, number, price)
     return recorder
+
+
+def _orders_of_all_kinds(recorder: Recorder, rng: random.Random, now: int, number: int, price: int) -> None:
+    """Brackets, replaces, what a venue may say of any order, and halts of all kinds."""
+    known = list(recorder.core.orders.values())
+    step = rng.randint(0, 4) if known else 0
+    if step == 0:
+        entry, side = recorder.core.next_seq, rng.choice((Side.BUY, Side.SELL))
+        links = {"instrument_id": number, "ts_ns": now, "parent_id": entry, "oco_group": entry}
+        recorder.put(
+            order(side, instrument_id=number, ts_ns=now, price=price),
+            order(Side(-side), price=price + 20 * side, **links),
+            order(Side(-side), order_type=OrderType.STOP, stop_price=price - 20 * side, **links),
+        )
+    elif step == 1:
+        terms = {"quantity": rng.choice((None, 500, 2_000)), "price": price, "stop_price": None}
+        order_id = rng.choice(known).order_id
+        recorder.put(ReplaceRequested(ts_ns=now, order_id=order_id, source="operator:anna", **terms))
+    elif step == 2:
+        recorder.put(_control(rng))
+    else:
+        recorder.put(_report(rng, now, rng.choice(known)))
+
+
+def _control(rng: random.Random) -> OperatorCommand:
+    name = rng.choice(("instrument.halt", "instrument.resume", "instrument.resume", "trading.kill"))
+    if rng.random() < 0.6:
+        name = "trading.resume"
+    arguments = {"instrument": "S1-USD"} if name.startswith("instrument") else {}
+    flatten = {"flatten": True} if name == "trading.kill" else {}
+    return command(name, reason="test", **arguments, **flatten)
+
+
+def _report(rng: random.Random, now: int, told: Order) -> Event:
+    """Return what a venue might say of an order, fitting or not."""
+    times = {"ts_ns": now, "received_ns": now, "order_id": told.order_id}
+    return rng.choice(
+        [
+            CancelRejected(**times, reason="no"),
+            ReplaceRejected(**times, reason="no"),
+            OrderTriggered(**times, price=10_000),
+            OrderExpired(**times, reason="late"),
+            OrderUnknown(ts_ns=now, order_id=told.order_id, reason="time-out"),
+            OrderReplaced(**times, quantity=1_500, price=told.price, stop_price=told.stop_price),
+            OrderFilled(
+                **times, instrument_id=told.request.instrument_id, side=told.request.side, price=10_000,
+                quantity=rng.choice((400, 900)), fee=5, fee_scale=2, fee_currency="USD",
+                liquidity=Liquidity.MAKER, venue_trade_id=f"R{rng.randint(0, 50)}",
+            ),
+        ]
+    )  # fmt: skip
 
 
 def _oddity(rng: random.Random, now: int, step: int) -> AnyEvent:

@@ -33,6 +33,9 @@ def hidden(core: Core):
     return (
         core.strategies.broken,
         list(table.undecided),
+        list(table.held),
+        table.links.children,
+        table.links.groups,
         list(table._closed),
         {client_id: order.order_id for client_id, order in table._by_client_id.items()},
         [

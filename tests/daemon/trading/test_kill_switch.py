@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from daemon.trading.core import Core
 from daemon.trading.dump import dump, load
-from daemon.trading.gate import KILL, hold_back
-from daemon.trading.orders import OrderStatus
+from daemon.trading.gate import hold_back
+from daemon.trading.orders import KILL, OrderStatus
 from schemas.events import (
     CancelRejected,
     CancelRequested,
     NotificationQueued,
+    OperatorCommand,
     OrderCanceled,
     OrderRejected,
     OrderRequested,
@@ -27,7 +28,7 @@ from schemas.events import (
     TradingStateChanged,
 )
 from tests.daemon.trading.test_links import Floor
-from tests.daemon.trading.test_restart import KINDS, live, streams
+from tests.daemon.trading.test_restart import KINDS, give, live, streams
 
 BUY, SELL = Side.BUY, Side.SELL
 TIMES = {"ts_ns": 5, "received_ns": 5}
@@ -220,9 +221,8 @@ def test_whatever_came_before_only_cancels_and_closing_orders_leave_after_it(mak
     sent = []
     send = desk.venue.send
     desk.venue.send = lambda effects, core, now_ns: sent.extend(effects) or send(effects, core, now_ns)
-    allowed = ("OperatorCommand",)
     for group in groups[cut:]:
-        desk.take(*(event for event in group if type(event).__name__ not in allowed))
+        give(desk, [event for event in group if not isinstance(event, OperatorCommand)])
     for _, event in sent:
         if isinstance(event, OrderSubmitted):
             assert desk.core.orders[event.order_id].request.source == KILL

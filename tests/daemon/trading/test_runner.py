@@ -13,7 +13,16 @@ from daemon.trading.core import Core
 from daemon.trading.holdings import Holding
 from daemon.trading.money import MONEY_ONE
 from daemon.trading.strategy import Parameter, Strategy, StrategyError, check_parameters
-from schemas.events import CancelRequested, OrderRequested, OrderType, ReplaceRequested, Side
+from schemas.events import (
+    CancelRequested,
+    OrderDenied,
+    OrderHeld,
+    OrderReleased,
+    OrderRequested,
+    OrderType,
+    ReplaceRequested,
+    Side,
+)
 
 
 class Puppet(Strategy):
@@ -225,3 +234,54 @@ def test_a_decimal_may_be_zero_where_its_least_is():
     values = check_parameters(Fussy, {"percent": 0, "size": 0.5})
     assert (values["percent"], values["size"]) == ("0", "0.5")
     assert Fraction(values["size"]) == Fraction(1, 2)
+
+
+def of_kind(merged, kind):
+    return [event for event in merged if isinstance(event, kind)]
+
+
+def test_a_bracket_is_an_order_with_children_that_know_its_number(stage):
+    merged = stage.act(lambda context: context.submit(1, Side.BUY, 5, take_profit=120, stop_loss=80, tag="b"))
+    entry, profit, loss = of_kind(merged, OrderRequested)
+    number = merged.index(entry) + stage.core.next_seq - len(merged)
+    assert (profit.side, profit.order_type, profit.price, profit.quantity) == (
+        Side.SELL,
+        OrderType.LIMIT,
+        120,
+        5,
+    )
+    assert (loss.side, loss.order_type, loss.stop_price, loss.tag) == (Side.SELL, OrderType.STOP, 80, "b")
+    assert {(child.parent_id, child.oco_group) for child in (profit, loss)} == {(number, number)}
+    assert len(of_kind(merged, OrderHeld)) == 2
+    assert len(of_kind(merged, OrderReleased)) == 2
+
+
+def test_a_lone_child_is_in_no_group(stage):
+    merged = stage.act(lambda context: context.submit(1, Side.SELL, 5, take_profit=80))
+    (_, profit) = of_kind(merged, OrderRequested)
+    assert (profit.side, profit.oco_group) == (Side.BUY, None)
+
+
+def test_two_brackets_at_once_are_told_apart(stage):
+    def order(context):
+        context.submit(1, Side.BUY, 5, price=50, order_type=OrderType.LIMIT, take_profit=120)
+
+    stage.act(order, order)
+    parents = [held.request.parent_id for held in stage.core.orders.held.values()]
+    assert parents == sorted(stage.core.orders.working)
+
+
+def test_children_of_a_refused_order_are_not_asked_for(stage):
+    merged = stage.act(lambda context: context.submit(1, Side.BUY, 10**9, take_profit=120, stop_loss=80))
+    assert [type(event).__name__ for event in merged[1:]] == ["OrderRequested", "OrderDenied"]
+
+
+def test_a_strategy_sees_and_cancels_its_held_orders(stage):
+    def order(context):
+        context.submit(1, Side.BUY, 5, price=50, order_type=OrderType.LIMIT, take_profit=120)
+
+    stage.act(order)
+    merged = stage.act(lambda context: context.cancel(context.working(1)[-1].order_id))
+    (denied,) = of_kind(merged, OrderDenied)
+    assert denied.rule == "CANCELED"
+    assert len(stage.core.strategies["p"].working(1)) == 1

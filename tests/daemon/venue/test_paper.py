@@ -1,3 +1,5 @@
+"""Fill rules that stood from the first day: what meets what, in which order, and what a fill may be."""
+
 from __future__ import annotations
 
 import msgspec
@@ -5,125 +7,61 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.trading.core import Core
-from daemon.trading.orders import OrderStatus
-from daemon.venue.paper import PaperVenue
+from daemon.venue.paper import PaperVenue, VenueOptions
 from daemon.venue.protocol import Venue
 from schemas.codec import CODEC
 from schemas.events import (
     SUSPICIOUS,
-    AssetClass,
-    CancelRequested,
-    InstrumentDefined,
     Liquidity,
-    OperatorCommand,
+    NotificationQueued,
     OrderAccepted,
     OrderCanceled,
     OrderFilled,
     OrderRejected,
-    OrderRequested,
     OrderSubmitted,
-    OrderType,
-    Quote,
-    ReplaceRejected,
-    ReplaceRequested,
-    Side,
     TimeInForce,
     Trade,
     TradingState,
 )
+from tests.daemon.venue.tape import (
+    BUY,
+    SELL,
+    Tape,
+    cancel,
+    deposit,
+    fills,
+    instrument,
+    kinds,
+    order,
+    quote,
+    trade,
+)
 
-BUY, SELL = Side.BUY, Side.SELL
 IOC, FOK = TimeInForce.IOC, TimeInForce.FOK
 
 
-def trade(price, quantity=10, **fields):
-    return Trade(ts_ns=5, received_ns=6, instrument_id=1, price=price, quantity=quantity, **fields)
+class Market(Tape):
+    """A core and a paper venue with one instrument and a million USD, one event at a time."""
 
-
-def quote(bid, ask, bid_quantity=None, ask_quantity=None, **fields):
-    return Quote(
-        ts_ns=5,
-        received_ns=6,
-        instrument_id=1,
-        bid_price=bid,
-        bid_quantity=bid_quantity,
-        ask_price=ask,
-        ask_quantity=ask_quantity,
-        **fields,
-    )
-
-
-class Market:
-    """A core and a paper venue, one event at a time."""
-
-    def __init__(self, **fees):
-        self.core = Core("feedbeef" * 4)
-        self.venue = PaperVenue(**fees)
-        self.core.run(
-            [
-                InstrumentDefined(
-                    ts_ns=0,
-                    instrument_id=1,
-                    symbol="I",
-                    venue="V",
-                    asset_class=AssetClass.EQUITY,
-                    base_currency="I",
-                    quote_currency="USD",
-                    price_scale=2,
-                    quantity_scale=0,
-                ),
-                OperatorCommand(
-                    ts_ns=0,
-                    who="t",
-                    role="admin",
-                    command="account.deposit",
-                    arguments={"currency": "USD", "amount": "1000000"},
-                ),
-            ]
-        )
+    def __init__(self, **options):
+        super().__init__(VenueOptions(**options))
+        self.start(instrument(), deposit())
 
     def tick(self, event):
-        seq = self.core.next_seq
-        self.core.run([event])
-        reports = self.venue.on_market([event], seq)
-        self.core.run(reports)
-        return reports
+        return self.take(event)
 
-    def order(self, side=BUY, quantity=10, price=None, **fields):
-        terms = {"order_type": OrderType.MARKET if price is None else OrderType.LIMIT, **fields}
-        request = OrderRequested(
-            ts_ns=5, instrument_id=1, side=side, quantity=quantity, price=price, source="t", **terms
-        )
-        _, effects = self.core.run([request])
-        assert effects, "the order was denied"
-        reports = self.venue.send(effects, self.core, 7)
-        self.core.run(reports)
-        return reports
+    def order(self, *arguments, **fields):
+        made = self.take(order(*arguments, **fields))
+        assert type(made[0]) is OrderSubmitted, "the order was denied"
+        return made[1:]
 
     def cancel(self, order_id):
-        return self.give(CancelRequested(ts_ns=6, order_id=order_id, source="t"))
-
-    def give(self, wish):
-        _, effects = self.core.run([wish])
-        reports = self.venue.send(effects, self.core, 8)
-        self.core.run(reports)
-        return reports
+        return self.take(cancel(order_id))
 
 
 @pytest.fixture
 def market():
     return Market()
-
-
-def fills(reports):
-    return [
-        (event.price, event.quantity, event.liquidity) for event in reports if isinstance(event, OrderFilled)
-    ]
-
-
-def kinds(reports):
-    return [type(event) for event in reports]
 
 
 def test_it_is_a_venue():
@@ -224,31 +162,6 @@ def test_post_only_is_rejected_when_it_would_take_and_rests_otherwise(market):
     assert kinds(market.order(BUY, price=100, post_only=True)) == [OrderAccepted]
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"order_type": OrderType.STOP, "stop_price": 110},
-        {"order_type": OrderType.TRAILING_STOP, "trail_amount": 5},
-        {"price": 100, "time_in_force": TimeInForce.DAY},
-        {"price": 100, "time_in_force": TimeInForce.GTD, "expire_ns": 99},
-    ],
-)
-def test_what_the_venue_cannot_do_is_rejected(market, fields):
-    market.tick(quote(99, 101))
-    assert kinds(market.order(BUY, **fields)) == [OrderRejected]
-
-
-def test_a_replace_is_rejected_and_the_order_works_on(market):
-    market.tick(quote(99, 101))
-    market.order(BUY, price=100)
-    (order_id,) = market.core.orders
-    wish = ReplaceRequested(
-        ts_ns=9, order_id=order_id, quantity=None, price=99, stop_price=None, source="operator:test"
-    )
-    assert kinds(market.give(wish)) == [ReplaceRejected]
-    assert market.core.orders[order_id].status is OrderStatus.ACCEPTED
-
-
 def test_a_doubted_tick_fills_nothing(market):
     market.tick(trade(100))
     market.order(BUY)
@@ -275,17 +188,14 @@ def test_an_order_sees_no_event_from_before_its_arrival(market):
     market.core.run(before)
     market.order(BUY, 10, price=79)
     assert market.venue.on_market(before, first_seq) == []
-    # The same frames again under the numbers they would have had afterwards do fill.
+    # The same ticks again under the numbers they would have had afterwards do fill.
     assert fills(market.venue.on_market([trade(70)], market.core.next_seq)) == [(79, 10, Liquidity.MAKER)]
 
 
 def test_batches_that_follow_each_other_need_no_numbers(market):
-    venue = market.venue
-    venue.restore(market.core)
-    early = trade(90)
-    market.core.run([early])
     market.order(BUY, price=95)
-    assert venue.on_market([early]) == []
+    venue = market.venue
+    venue.on_market([], market.core.next_seq)
     assert venue.on_market([trade(96)] * 4) == []
     assert fills(venue.on_market([trade(90)])) == [(95, 10, Liquidity.MAKER)]
 
@@ -365,41 +275,14 @@ def test_a_cancel_takes_the_order_out_once(market):
     order_id = market.order(BUY, price=90)[0].order_id
     assert kinds(market.cancel(order_id)) == [OrderCanceled]
     assert market.venue.idle
-    assert market.cancel(order_id) == []
+    assert kinds(market.cancel(order_id)) == [NotificationQueued]
 
 
 def test_an_order_sent_twice_works_once(market):
     market.tick(quote(99, 101))
     order_id = market.order(BUY, price=90)[0].order_id
     again = OrderSubmitted(ts_ns=1, order_id=order_id, client_order_id="x", venue="paper")
-    assert market.venue.send([(order_id + 1, again)], market.core, 9) == []
-
-
-def test_a_restart_takes_over_working_orders_with_their_fills(market):
-    market.tick(quote(99, 101, 5, 6))
-    order_id = market.order(BUY, 10)[0].order_id
-    venue = PaperVenue()
-    assert venue.restore(market.core) == []
-    report = venue.on_market([quote(99, 101, 5, 50)], market.core.next_seq)[0]
-    assert (report.quantity, report.venue_trade_id) == (4, f"P{order_id}-2")
-    market.core.run([report])
-    assert market.core.orders[order_id].status == OrderStatus.FILLED
-
-
-def test_a_restart_takes_a_submitted_order_as_new_and_finishes_a_cancel(market):
-    market.tick(quote(99, 101))
-    accepted = market.order(BUY, price=90)[0].order_id
-    market.core.run([CancelRequested(ts_ns=6, order_id=accepted, source="t")])
-    request = OrderRequested(
-        ts_ns=5, instrument_id=1, side=BUY, order_type=OrderType.MARKET, quantity=3, source="t"
-    )
-    _, effects = market.core.run([request])
-    venue = PaperVenue()
-    reports = venue.restore(market.core)
-    assert kinds(reports) == [OrderCanceled, OrderAccepted, OrderFilled]
-    assert venue.send(effects, market.core, 9) == []
-    market.core.run(reports)
-    assert not market.core.orders.working
+    assert market.venue.send([(99, again)], market.core, 9) == []
 
 
 def test_an_idle_venue_reports_nothing(market):
@@ -433,8 +316,8 @@ def test_no_order_is_left_working_that_a_deep_tick_has_reached(steps):
                 market.cancel(working[step])
         else:
             market.tick(step)
-            for order in market.core.orders.working.values():
-                side, limit = order.request.side, order.request.price
+            for known in market.core.orders.working.values():
+                side, limit = known.request.side, known.request.price
                 if isinstance(step, Trade):
                     assert (step.price - limit) * side >= 0
                 else:
@@ -481,7 +364,7 @@ def test_every_fill_is_at_the_limit_or_better_and_within_what_the_tick_showed(st
                 shown = step.ask_quantity if side == BUY else step.bid_quantity
             assert shown is None or filled <= shown
     assert market.core.trading_state == TradingState.ACTIVE
-    for order in market.core.orders.values():
-        if order.request.time_in_force == FOK:
-            assert order.filled_quantity in (0, order.request.quantity)
-    assert set(market.core.orders.working) == set(market.venue._working)
+    for known in market.core.orders.values():
+        if known.request.time_in_force == FOK:
+            assert known.filled_quantity in (0, known.request.quantity)
+    assert set(market.core.orders.working) == set(market.venue.matching.working)
