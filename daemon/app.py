@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import resource
 import signal
 import sys
@@ -26,6 +27,7 @@ from daemon.hardware.attendant import Hardware
 from daemon.journal.errors import JournalPoisonedError
 from daemon.journal.writer import JournalWriter
 from daemon.journal.written import DAY_NS, HOUR_NS, written
+from daemon.notify import ServiceManager
 from daemon.progress import Progress
 from daemon.readmodel.projector import Projector
 from daemon.readmodel.queries import ReadModelQueries
@@ -86,6 +88,7 @@ class Daemon:
             self.settings.data, self.settings.archive, self.settings.retention, self._code_hash
         )
         self.progress = Progress()
+        self.manager = ServiceManager(os.environ)
         self.hardware = Hardware(self.settings.hardware, self.settings.data, self.progress)
         self._stop = asyncio.Event()
         self._stop_reason = "stopped"
@@ -101,6 +104,8 @@ class Daemon:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         async with AsyncExitStack() as stack:
             await self._start(stack)
+            await stack.enter_async_context(self._background(self.manager.keep_alive(self.progress)))
+            self.manager.ready(f"at {self.url}")
             ready(self)
             # A failed journal is as good a reason to end the wait as a signal.
             self.engine.failure.add_done_callback(lambda _: self._stop.set())
@@ -110,6 +115,7 @@ class Daemon:
                 log.error("the journal failed, stopping: %s", failed)
             else:
                 log.info("stopping: %s", self._stop_reason)
+            self.manager.stopping()
         if failed is None and self.engine.failed is None:
             return 0
         if failed is None and self._gave_up_waiting:
