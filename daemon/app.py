@@ -36,7 +36,9 @@ from daemon.restart import rebuild
 from daemon.settings import Settings
 from daemon.snapshots import Snapshots
 from daemon.trading.core import CURRENCY_SETTING, Core
+from daemon.trading.history import BARS_SETTING, KEEP_SETTING, TICKS_SETTING
 from daemon.upkeep import Upkeep
+from daemon.user_strategies import load_kinds
 from daemon.venue.feeds.feed import Feed, make_feed
 from daemon.venue.paper.dump import dump as dump_venue
 from daemon.venue.paper.options import recorded, venue_options
@@ -83,9 +85,14 @@ class Daemon:
         self.settings: Settings = configuration.settings
         self.url = ""
         self.disk = DiskWatch(self.settings.journal.segment_mib << 20)
-        self._code_hash = code_hash()
+        self._kinds = load_kinds(self.settings.strategies_folder)
+        self._code_hash = code_hash(self._kinds.sources)
         self.upkeep = Upkeep(
-            self.settings.data, self.settings.archive, self.settings.retention, self._code_hash
+            self.settings.data,
+            self.settings.archive,
+            self.settings.retention,
+            self._code_hash,
+            strategies_folder=self.settings.strategies_folder,
         )
         self.progress = Progress()
         self.manager = ServiceManager(os.environ)
@@ -124,7 +131,7 @@ class Daemon:
         return 1
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        strategies.check(self.settings.strategies)
+        strategies.check(self.settings.strategies, self._kinds.classes)
         raise_descriptor_limit()
         self.hardware.prepare()
         data = self.settings.data
@@ -144,7 +151,7 @@ class Daemon:
         await stack.enter_async_context(self._background(self._tick_clock()))
         await stack.enter_async_context(self._background(self.upkeep.run()))
         await stack.enter_async_context(
-            self._background(strategies.start_when_known(self.engine, self.settings.strategies))
+            self._background(strategies.start_when_known(self.engine, self._plan.starts))
         )
         feed = make_feed(self.settings.feed, self.engine.core.instruments.values())
         if feed is not None:
@@ -169,7 +176,8 @@ class Daemon:
             since_ns = time.time_ns() - DAY_NS
             # A new journal's first segment is counted by its writer.
             before = written(journal, per_ns=HOUR_NS, since_ns=since_ns) if writer.next_seq > 1 else {}
-            core, venue, missing = rebuild(data, writer.journal_id, code, writer.next_seq - 1)
+            kinds = self._kinds.classes
+            core, venue, missing = rebuild(data, writer.journal_id, code, writer.next_seq - 1, kinds)
             snapshots = Snapshots(
                 data, code, last_seq=core.next_seq - 1, venue_state=lambda: dump_venue(venue)
             )
@@ -191,10 +199,10 @@ class Daemon:
         unsent = venue.unsent(core)
         if missing:
             engine.ingest(missing)
-        outdated = strategies.stops(core.strategies, self.settings.strategies)
+        self._plan = strategies.plan(core.strategies, self.settings.strategies, kinds)
         # The venue changes its rules where the DaemonStarted stands that tells of them.
         venue.configure(venue_options(self.settings.venue))
-        self._begun = engine.begin([*self._first_events(core), *outdated]).last_seq
+        self._begun = engine.begin([*self._first_events(core), *self._plan.stops]).last_seq
         engine.resume(unsent)
         engine.meter.begin(before)
         watch = watch_disk(engine, disk, self.disk, reserve=reserve, clock_ns=time.time_ns)
@@ -240,6 +248,10 @@ class Daemon:
             "venue.kind": venue.kind,
             **recorded(venue_options(venue)),
             CURRENCY_SETTING: self.settings.account.currency,
+            BARS_SETTING: ",".join(self.settings.history.bars),
+            KEEP_SETTING: self.settings.history.keep_bars,
+            TICKS_SETTING: self.settings.history.keep_ticks,
+            **strategies.settings(self.settings.strategies, self._kinds.classes),
         }
         events: list[Event] = [
             DaemonStarted(

@@ -14,7 +14,7 @@ import hashlib
 import ipaddress
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
@@ -35,6 +35,9 @@ from daemon.config_values import (
 from daemon.hardware.errors import WiringError
 from daemon.hardware.wiring import wiring_of
 from daemon.settings import CalendarSettings, Settings, StrategySettings
+from daemon.trading.bars import BarError
+from daemon.trading.history import kept_spec
+from daemon.trading.money import MONEY_SCALE
 
 ENV_PREFIX = "TAPED_"
 NOT_SETTINGS = frozenset({"TAPED_CONFIG", "TAPED_MARKET_DATA", "TAPED_TOKEN_FILE", "TAPED_URL"})
@@ -127,8 +130,12 @@ def config_hash(settings: Settings) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def code_hash() -> str:
-    """Return the SHA-256 over the source of `schemas` and `daemon`, in hex: all that decides."""
+def code_hash(more: Iterable[tuple[str, bytes]] = ()) -> str:
+    """Return the SHA-256 over the source of `schemas` and `daemon`, in hex: all that decides.
+
+    Args:
+        more: name and content of code that decides too and did not come with taped.
+    """
     root = Path(__file__).resolve().parent.parent
     digest = hashlib.sha256()
     for package in ("daemon", "schemas"):
@@ -137,6 +144,9 @@ def code_hash() -> str:
                 content = path.read_bytes()
                 digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode())
                 digest.update(content)
+    for name, content in more:
+        digest.update(f"user {name} {len(content)}\n".encode("utf-8", "surrogateescape"))
+        digest.update(content)
     return digest.hexdigest()
 
 
@@ -188,6 +198,13 @@ def _variables(env: Mapping[str, str], mistakes: list[ConfigError]) -> Iterator[
 
 
 def _check_together(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
+    for text in values["history.bars"]:
+        try:
+            kept_spec(text, MONEY_SCALE)
+        except BarError as error:
+            raise ConfigError(
+                sources["history.bars"], "history.bars", error.message, hint=error.hint
+            ) from error
     if values["feed.kind"] == "file" and not values["feed.paths"]:
         raise ConfigError(sources["feed.kind"], "feed.kind", "is 'file', and feed.paths names no recording")
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from daemon.journal.reader import JournalReader
 from daemon.start import core_before_tail
 from daemon.trading.core import Core
+from daemon.trading.strategies import STRATEGIES
+from daemon.trading.strategy import Strategy
 from daemon.venue.paper import PaperVenue
 from daemon.venue.paper.follow import resume
 from schemas.events import Event
@@ -27,9 +30,15 @@ class Rebuilt(NamedTuple):
     missing: list[Event]
 
 
-def rebuild(data: Path, journal_id: str, code_hash: str, last_seq: int) -> Rebuilt:
+def rebuild(
+    data: Path,
+    journal_id: str,
+    code_hash: str,
+    last_seq: int,
+    kinds: Mapping[str, type[Strategy]] = STRATEGIES,
+) -> Rebuilt:
     """Return core and venue at the journal's end; arguments and errors as those of `core_at_end`."""
-    core = core_before_tail(data, journal_id, code_hash, last_seq)
+    core = core_before_tail(data, journal_id, code_hash, last_seq, kinds)
     follower = resume(core)
     if last_seq > 0:
         for batch in JournalReader(data / "journal").batches(core.next_seq):

@@ -208,6 +208,15 @@ class AccountSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HistorySettings:
+    """What the core keeps of each instrument, so that a strategy can warm up whenever it starts."""
+
+    bars: tuple[str, ...] = _setting(("1m", "1m mid"), "bars that are kept: 1m (of trades), 1m mid, 100t ask")
+    keep_bars: int = _setting(1_000, "so many of each are kept", minimum=0, maximum=100_000)
+    keep_ticks: int = _setting(1_000, "so many trades and quotes are kept", minimum=0, maximum=100_000)
+
+
+@dataclass(frozen=True, slots=True)
 class StrategySettings:
     """One `[strategies.NAME]` table; the core checks kind and parameters when it starts the strategy."""
 
@@ -244,5 +253,7 @@ class Settings:
     venue: VenueSettings = field(default_factory=VenueSettings)
     hardware: HardwareSettings = field(default_factory=HardwareSettings)
     account: AccountSettings = field(default_factory=AccountSettings)
+    history: HistorySettings = field(default_factory=HistorySettings)
+    strategies_folder: Path | None = _setting(None, "folder of strategies of your own; none when empty")  # noqa: RUF009  # a Field
     strategies: Mapping[str, StrategySettings] = field(default_factory=dict)
     calendars: Mapping[str, CalendarSettings] = field(default_factory=dict)

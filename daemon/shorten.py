@@ -10,7 +10,7 @@ state whole.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
@@ -33,6 +33,8 @@ from daemon.snapshots import sequences
 from daemon.start import core_at_beginning
 from daemon.trading.core import Core
 from daemon.trading.dump import CoreDump, DumpError, dump
+from daemon.trading.strategies import STRATEGIES
+from daemon.trading.strategy import Strategy
 from daemon.venue.paper.follow import Follower, resume
 
 MOST_SEGMENTS = 16
@@ -61,6 +63,7 @@ def shorten(
     disk: Disk = DISK,
     rest: Callable[[float], object] | None = None,
     done: Callable[[RetentionPlan], object] | None = None,
+    kinds: Mapping[str, type[Strategy]] = STRATEGIES,
 ) -> list[RetentionPlan]:
     """Let go of what the policy does not keep, some segments at a time; return what went.
 
@@ -72,6 +75,7 @@ def shorten(
         disk: where base states are written and segments removed.
         rest: called after each transaction of events with the seconds it took; may sleep.
         done: called with each plan that was carried out.
+        kinds: strategy classes by kind: all that ran in what goes.
 
     Raises:
         JournalLockedError: somebody is archiving, or shortens it too.
@@ -87,7 +91,7 @@ def shorten(
                 return carried_out
             with JournalLock(directory / ARCHIVE):
                 if plan.going:
-                    _put_base(data, plan.first, now_ns, disk, rest)
+                    _put_base(data, plan.first, now_ns, disk, rest, kinds)
                     carried_out.append(plan)
                 remove_leftovers(directory, disk)
             if plan.going and done is not None:
@@ -99,12 +103,17 @@ def shorten(
 
 
 def _put_base(
-    data: Path, first: SegmentName, now_ns: int, disk: Disk, rest: Callable[[float], object] | None
+    data: Path,
+    first: SegmentName,
+    now_ns: int,
+    disk: Disk,
+    rest: Callable[[float], object] | None,
+    kinds: Mapping[str, type[Strategy]],
 ) -> None:
     directory = data / "journal"
     journal, before = JournalReader(directory), first_base(directory)
     with _scratch(data / "readmodel.db.base", journal, keep_ticks_of(data) or KEEP_TICKS) as tables:
-        core = core_at_beginning(before, journal.journal_id)
+        core = core_at_beginning(before, journal.journal_id, kinds)
         follower = resume(core)
         _pass(journal, first, follower, tables, rest)
         draft = draft_base(
@@ -114,7 +123,7 @@ def _put_base(
             made_ns=now_ns,
             disk=disk,
         )
-        _prove(data, draft, core, tables)
+        _prove(data, draft, core, tables, kinds)
     put_base(directory, draft, disk)
 
 
@@ -159,6 +168,11 @@ def _pass(
 
 
 def _dumped(core: Core, venue_state: bytes) -> CoreDump:
+    for strategy_id, reason in core.strategies.broken.items():
+        raise JournalError(
+            f"nothing goes: strategy {strategy_id} cannot be made any more: {reason}",
+            hint="if its kind is of a folder of your own, name that folder",
+        )
     try:
         return dump(core, venue_state)
     except DumpError as error:
@@ -167,9 +181,15 @@ def _dumped(core: Core, venue_state: bytes) -> CoreDump:
         ) from error
 
 
-def _prove(data: Path, draft: BaseFile, core: Core, tables: ReadModelWriter) -> None:
+def _prove(
+    data: Path,
+    draft: BaseFile,
+    core: Core,
+    tables: ReadModelWriter,
+    kinds: Mapping[str, type[Strategy]],
+) -> None:
     """Make core and tables from the draft, and hold them against those it was made of."""
-    again = core_at_beginning(draft, core.journal_id)
+    again = core_at_beginning(draft, core.journal_id, kinds)
     pairs = zip_longest(dump(again).parts(), dump(core).parts())
     same_venue = resume(again).dump() == again.venue_state
     if not same_venue or any(one != other for one, other in pairs):

@@ -24,7 +24,13 @@ from schemas.events import Event
 log = logging.getLogger(__name__)
 
 
-def core_at_end(data: Path, journal_id: str, code_hash: str, last_seq: int) -> Core:
+def core_at_end(
+    data: Path,
+    journal_id: str,
+    code_hash: str,
+    last_seq: int,
+    kinds: Mapping[str, type[Strategy]] = STRATEGIES,
+) -> Core:
     """Return the core as the journal left it. The caller holds the journal's lock.
 
     Args:
@@ -32,24 +38,31 @@ def core_at_end(data: Path, journal_id: str, code_hash: str, last_seq: int) -> C
         journal_id: of the journal in it.
         code_hash: of the code that runs.
         last_seq: the last event in the journal.
+        kinds: as for `Core`.
 
     Raises:
         JournalCorruptError: what the journal begins with is damaged, and no snapshot can be used.
     """
-    core = core_before_tail(data, journal_id, code_hash, last_seq)
+    core = core_before_tail(data, journal_id, code_hash, last_seq, kinds)
     if last_seq > 0:
         advance(core, JournalReader(data / "journal"))
     return core
 
 
-def core_before_tail(data: Path, journal_id: str, code_hash: str, last_seq: int) -> Core:
+def core_before_tail(
+    data: Path,
+    journal_id: str,
+    code_hash: str,
+    last_seq: int,
+    kinds: Mapping[str, type[Strategy]] = STRATEGIES,
+) -> Core:
     """Return the nearest core that is written down; arguments and errors as those of `core_at_end`."""
     if last_seq < 1:
-        return Core(journal_id)
+        return Core(journal_id, kinds=kinds)
     base = first_base(data / "journal")
     first_seq = 1 if base is None else base.header.first_seq
-    core = load_newest(data, journal_id, code_hash, last_seq, first_seq=first_seq)
-    return core_at_beginning(base, journal_id) if core is None else core
+    core = load_newest(data, journal_id, code_hash, last_seq, first_seq=first_seq, kinds=kinds)
+    return core_at_beginning(base, journal_id, kinds) if core is None else core
 
 
 def core_at_beginning(

@@ -38,6 +38,7 @@ class ArchiveJob(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     data: str
     code_hash: str
+    strategies_folder: str | None = None
     load_percent: int
     keep: int
 
@@ -47,6 +48,7 @@ class RetentionJob(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     data: str
     code_hash: str
+    strategies_folder: str | None = None
     load_percent: int
     max_age_ns: int | None
     max_bytes: int | None
@@ -140,6 +142,7 @@ class Upkeep:
         archive: what is archived, and how gently.
         retention: what is kept.
         code_hash: of the running code; a process of other code does nothing.
+        strategies_folder: strategies of one's own, which are part of that code.
         pause_s: from the end of one look to the next, if it is not the settings' own.
 
     Attributes:
@@ -155,6 +158,7 @@ class Upkeep:
         retention: RetentionSettings,
         code_hash: str,
         *,
+        strategies_folder: Path | None = None,
         pause_s: float | None = None,
     ) -> None:
         self._data = data
@@ -162,6 +166,7 @@ class Upkeep:
         self._retention = retention
         self._policy = policy_of(retention)
         self._code_hash = code_hash
+        self._strategies_folder = None if strategies_folder is None else str(strategies_folder.absolute())
         self._pause_s = archive.every_s if pause_s is None else pause_s
         self._next_retention = 0.0
         self.confirmed_seq: Callable[[], int] | None = None
@@ -204,6 +209,7 @@ class Upkeep:
         return ArchiveJob(
             data=str(self._data.absolute()),
             code_hash=self._code_hash,
+            strategies_folder=self._strategies_folder,
             load_percent=self._archive.load_percent,
             keep=self._archive.keep_segments,
         )
@@ -222,6 +228,7 @@ class Upkeep:
         return RetentionJob(
             data=str(self._data.absolute()),
             code_hash=self._code_hash,
+            strategies_folder=self._strategies_folder,
             load_percent=self._archive.load_percent,
             max_age_ns=self._policy.max_age_ns,
             max_bytes=self._policy.max_bytes,

@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -19,7 +20,10 @@ from daemon.journal.archive import Archived, archive_journal
 from daemon.journal.errors import JournalLockedError
 from daemon.journal.retention import Policy, RetentionPlan
 from daemon.shorten import limits_of, shorten
+from daemon.trading.strategies import STRATEGIES
+from daemon.trading.strategy import Strategy
 from daemon.upkeep import ArchiveDone, ArchiveJob, Job, JobFailed, Report, RetentionDone, RetentionJob
+from daemon.user_strategies import load_kinds
 from schemas.errors import TapedError
 
 LOWEST = 19
@@ -31,9 +35,11 @@ def main() -> int:
     job: Job = msgspec.json.Decoder(Job).decode(_first_line())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        if code_hash() != job.code_hash:
+        folder = None if job.strategies_folder is None else Path(job.strategies_folder)
+        kinds = load_kinds(folder)
+        if code_hash(kinds.sources) != job.code_hash:
             raise TapedError("the code on disk is not that of the running daemon", hint="restart taped")  # noqa: TRY301
-        work(job)
+        work(job, kinds.classes)
     except JournalLockedError:
         return 0  # Somebody does it by hand; that is as good.
     except TapedError as error:
@@ -66,8 +72,8 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def work(job: Job) -> None:
-    """Do the job.
+def work(job: Job, kinds: Mapping[str, type[Strategy]] = STRATEGIES) -> None:
+    """Do the job; the kinds are those of the daemon.
 
     Raises:
         JournalError: a segment is damaged, or the disk refused.
@@ -88,6 +94,7 @@ def work(job: Job) -> None:
                 now_ns=time.time_ns(),
                 rest=rest,
                 done=_shortened,
+                kinds=kinds,
             )
 
 

@@ -12,10 +12,12 @@ from typing import Any
 from daemon.config_values import DECLARED, allowed
 from daemon.journal.reader import Batch, JournalReader
 from daemon.start import definitions
+from daemon.trading.core import Core
 from daemon.trading.money import MONEY_SCALE, money
 from daemon.trading.strategies import STRATEGIES
-from daemon.trading.strategy import Parameter, StrategyError, check_parameters
-from replay.backtest import FEES, BacktestResult, Unheard, run_backtest
+from daemon.trading.strategy import Parameter, Strategy, StrategyError, check_parameters
+from daemon.user_strategies import load_kinds
+from replay.backtest import FEES, JOURNAL_ID, BacktestResult, Unheard, run_backtest
 from schemas.decimals import DecimalError, decimal_text
 from tools.beginning import begin_at
 from tools.output import UsageError, print_json, print_table, progress, table_lines
@@ -36,7 +38,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("data", type=Path, metavar="DATA", help="data folder, with the journal in it")
-    parser.add_argument("--strategy", required=True, choices=sorted(STRATEGIES), help="kind of strategy")
+    parser.add_argument("--strategy", required=True, metavar="KIND", help="kind of strategy")
+    parser.add_argument(
+        "--strategies-folder", type=Path, metavar="DIR", help="folder of strategies of your own"
+    )
     parser.add_argument(
         "--param", action="append", default=[], metavar="NAME=VALUE", help="parameter of the strategy; repeat"
     )
@@ -60,9 +65,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the backtest; 1 when the strategy stopped itself or trading was halted."""
+    kinds = load_kinds(arguments.strategies_folder).classes
+    if arguments.strategy not in kinds:
+        raise UsageError(
+            f"--strategy: there is no kind {arguments.strategy!r}", hint=f"there is {', '.join(kinds)}"
+        )
     parameters = parse_pairs(arguments.param)
     try:
-        check_parameters(STRATEGIES[arguments.strategy], parameters)
+        check_parameters(kinds[arguments.strategy], parameters)
     except StrategyError as error:
         hint = error.hint or f"`taped replay backtest --help` lists the parameters of {arguments.strategy}"
         raise UsageError(f"--param: {error.message}", hint=hint) from error
@@ -92,12 +102,13 @@ def run(arguments: argparse.Namespace) -> int:
             cash=cash,
             maker_fee_ppm=arguments.maker_fee_ppm,
             taker_fee_ppm=arguments.taker_fee_ppm,
+            core=Core(JOURNAL_ID, kinds=kinds),
             progress=advance,
         )
     if arguments.json:
         print_json(as_json(result))
     else:
-        _print(result, arguments.strategy)
+        _print(result, kinds[arguments.strategy])
     return 1 if result.stopped or result.trading_state != "ACTIVE" else 0
 
 
@@ -155,7 +166,7 @@ def _default(parameter: Parameter) -> str:
     return str(default).lower() if isinstance(default, bool) else str(default) or "none"
 
 
-def _print(result: BacktestResult, kind: str) -> None:
+def _print(result: BacktestResult, kind: type[Strategy]) -> None:
     body = as_json(result)
     print(
         f"{counted(result.events, 'event')} in {result.seconds:.2f} s ({result.events_per_second:,.0f}/s),"
@@ -164,7 +175,7 @@ def _print(result: BacktestResult, kind: str) -> None:
     print(f"fees: {result.maker_fee_ppm:,} ppm resting, {result.taker_fee_ppm:,} ppm taking")
     for name, unheard in result.unheard.items():
         missed = " or ".join(unheard.listens)
-        print(f"note: {name}: no {missed} events, which {kind} listens to{_try(unheard, kind)}")
+        print(f"note: {name}: no {missed} events, which {kind.kind} listens to{_try(unheard, kind)}")
     print()
     rows = [
         [currency, *(grouped(body[name].get(currency, "0")) for name in _MONEY)]
@@ -191,9 +202,9 @@ def _print(result: BacktestResult, kind: str) -> None:
         print(f"note: {note}")
 
 
-def _try(unheard: Unheard, kind: str) -> str:
+def _try(unheard: Unheard, kind: type[Strategy]) -> str:
     """Return the parameter that makes a strategy listen to what did come, where it has one."""
-    for parameter in STRATEGIES[kind].parameters:
+    for parameter in kind.parameters:
         for saw in unheard.saw:
             if saw.lower() in parameter.choices:
                 return f"; try --param {parameter.name}={saw.lower()}"

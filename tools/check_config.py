@@ -18,6 +18,7 @@ from daemon.settings import CalendarSettings, StrategySettings
 from daemon.strategies import check
 from daemon.trading.strategies import STRATEGIES
 from daemon.trading.strategy import StrategyError
+from daemon.user_strategies import UserStrategyError, load_kinds
 from tools.output import print_error, print_json, print_table
 
 
@@ -69,14 +70,21 @@ def _check_strategies(configuration: Configuration) -> None:
     """Refuse strategies that the daemon would not start.
 
     Raises:
-        ConfigError: all kinds that do not exist, and for each other strategy its first wrong parameter.
+        ConfigError: the first strategy of one's own that cannot be loaded; or all kinds that do not
+            exist, and for each other strategy its first wrong parameter.
     """
     mistakes: list[ConfigError] = []
+    folder = configuration.settings.strategies_folder
+    try:
+        kinds = load_kinds(folder).classes
+    except UserStrategyError as error:
+        source = configuration.sources["strategies_folder"].removeprefix("file ")
+        raise ConfigError(source, "strategies_folder", error.message, hint=error.hint) from error
     for name, strategy in configuration.settings.strategies.items():
         key = f"strategies.{name}"
         source = configuration.sources[key].removeprefix("file ")
         try:
-            check({name: strategy})
+            check({name: strategy}, kinds)
         except StrategyError as error:
             problem = error.message.removeprefix(f"{key}: ")
             mistakes.append(ConfigError(source, key, problem, hint=error.hint))
@@ -85,7 +93,10 @@ def _check_strategies(configuration: Configuration) -> None:
 
 def _strategy_rows() -> Iterator[tuple[str, str, str, str]]:
     """Yield what a table of a strategy may hold; it stands in the file alone, once for each name."""
-    kinds = {"kind": (" or ".join(STRATEGIES), "must be given"), "parameters": ("a table", "the kind's own")}
+    kinds = {
+        "kind": (f"{', '.join(STRATEGIES)} or your own", "must be given"),
+        "parameters": ("a table", "the kind's own"),
+    }
     for field in dataclasses.fields(StrategySettings):
         shape, default = kinds.get(field.name, ("a list of text", "none"))
         yield f"strategies.NAME.{field.name}", shape, default, field.metadata["rule"].doc

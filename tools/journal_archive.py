@@ -11,6 +11,7 @@ from daemon.journal.archive import Archived, archive_journal
 from daemon.journal.retention import Going, Policy, RetentionPlan, plan_retention
 from daemon.journal.segment import list_segments
 from daemon.shorten import limits_of, shorten
+from daemon.user_strategies import load_kinds
 from tools.output import UsageError, print_json, print_table, progress
 from tools.wording import counted
 
@@ -42,6 +43,9 @@ def add(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     retain.add_argument("--max-bytes", type=_bytes, metavar="N", help="keep so much: 500M, 20G")
     retain.add_argument(
         "--confirmed", type=int, metavar="SEQ", help="the last event TimescaleDB confirmed, where sync is on"
+    )
+    retain.add_argument(
+        "--strategies-folder", type=Path, metavar="DIR", help="folder of strategies of your own that ran"
     )
     retain.add_argument("--apply", action="store_true", help="remove them")
     retain.set_defaults(run=run_retain)
@@ -107,7 +111,12 @@ def run_retain(arguments: argparse.Namespace) -> int:
     if arguments.apply:
         with progress("Shortening", total=plan.freed_bytes, unit="bytes", show=not arguments.json) as advance:
             shorten(
-                arguments.data, policy, limits, now_ns=now_ns, done=lambda done: advance(done.freed_bytes)
+                arguments.data,
+                policy,
+                limits,
+                now_ns=now_ns,
+                done=lambda done: advance(done.freed_bytes),
+                kinds=load_kinds(arguments.strategies_folder).classes,
             )
     if arguments.json:
         print_json(_plan(plan, applied=arguments.apply))

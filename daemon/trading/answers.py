@@ -26,13 +26,13 @@ from daemon.trading.commands import (
     Withdraw,
     parse,
 )
+from daemon.trading.drafts import Draft, cancel_draft
 from daemon.trading.gate import is_halted
 from daemon.trading.money import MONEY_SCALE
 from daemon.trading.order_table import OrderTable
 from daemon.trading.orders import KILL, LINK, Order, OrderStatus
 from daemon.trading.portfolio import Account, Position
 from daemon.trading.risk import free_cash, refusal
-from daemon.trading.runner import Draft, cancel_draft
 from daemon.trading.runners import MAX_STRATEGIES, Runners, stop_drafts
 from daemon.trading.strategy import StrategyError, check_parameters
 from schemas.decimals import decimal_text

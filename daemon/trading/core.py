@@ -441,7 +441,7 @@ class Core:
         self.strategies.start(seq, event)
 
     def _strategy_stopped(self, seq: int, event: StrategyStopped) -> None:  # noqa: ARG002
-        self.strategies.remove(event.strategy_id)
+        self.strategies.stop(event)
 
     def _strategy_changed(self, seq: int, event: StrategyParametersChanged) -> None:  # noqa: ARG002
         self.strategies.change(event)
@@ -490,6 +490,8 @@ class Core:
             **self.portfolio.state(),
             "strategies": {strategy_id: runner.state() for strategy_id, runner in self.strategies.items()},
             "share_ppm": dict(self.strategies.share_ppm),
+            "configured": self.strategies.configured,
+            "stopped": dict(self.strategies.stopped),
             "history": self.strategies.history.state(),
         }
 

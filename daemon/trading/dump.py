@@ -112,6 +112,8 @@ class _Head(msgspec.Struct, array_like=True):
     calendars: list[SessionCalendarDefined] = []
     history: HistoryDump = HistoryDump()
     share_ppm: dict[str, int] = {}
+    configured: dict[str, str] | None = None
+    stopped: dict[str, str] = {}
     instrument_states: dict[int, TradingState] = {}
     held: list[_Order] = []
     flattening: list[int] | None = None
@@ -206,6 +208,8 @@ def dump(core: Core, venue_state: bytes = b"") -> CoreDump:
                 history=core.strategies.history.dump(),
                 share_ppm=core.strategies.share_ppm,
                 venue_state=venue_state,
+                configured=core.strategies.configured,
+                stopped=core.strategies.stopped,
             )
         )
     except (StrategyError, OverflowError, UnicodeEncodeError) as error:
@@ -283,6 +287,8 @@ def _load(core: Core, parts: Iterator[bytes | memoryview], *, or_stop: bool) -> 
     )
     core.strategies.broken.update(head.broken)
     core.strategies.share_ppm.update(head.share_ppm)
+    core.strategies.configured = head.configured
+    core.strategies.stopped.update(head.stopped)
     core.strategies.load(head.strategies, head.history, core.orders, or_stop=or_stop)
     return core
 

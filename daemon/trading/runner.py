@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -16,38 +15,31 @@ import msgspec
 from daemon.trading.bars import BarSpec
 from daemon.trading.books import BarHook, Book, QuoteHook, TradeHook
 from daemon.trading.brackets import bracket
+from daemon.trading.drafts import Draft, cancel_draft, check_price, check_quantity, order_draft, replace_draft
 from daemon.trading.holdings import Holding
-from daemon.trading.money import MAX_INTEGER, PPM, fee_money, notional
+from daemon.trading.money import PPM, fee_money, notional
 from daemon.trading.orders import Order
 from daemon.trading.strategy import Strategy, StrategyError, check_parameters
 from schemas.events import (
     Bar,
     BarSide,
-    CancelRequested,
     InstrumentDefined,
     OrderFilled,
-    OrderRequested,
     OrderType,
     Quote,
-    ReplaceRequested,
     Scalar,
     Side,
     StrategyStarted,
-    TimeInForce,
     Trade,
 )
 
 MAX_ORDERS_PER_INPUT = 1_000
-MAX_TAG = 200
 MAX_PROFITS = 100
 """Round trips whose profit is remembered."""
 
 _NO_DUMP = b"\xc0"
 """None in msgpack."""
 _BUY, _SELL, _MARKET = Side.BUY, Side.SELL, OrderType.MARKET
-
-Draft = partial[Any]
-"""An event that lacks only its `ts_ns`."""
 
 
 class Desk(Protocol):
@@ -165,24 +157,15 @@ class Runner:
         ]
         return [kind for kind, does in hears if does]
 
-    def submit(  # noqa: PLR0913
+    def submit(
         self,
         instrument_id: int,
         side: Side,
         quantity: int,
         *,
-        order_type: OrderType = OrderType.MARKET,
-        price: int | None = None,
-        stop_price: int | None = None,
-        trail_amount: int | None = None,
-        trail_ppm: int | None = None,
-        time_in_force: TimeInForce = TimeInForce.GTC,
-        expire_ns: int | None = None,
-        post_only: bool = False,
-        reduce_only: bool = False,
         take_profit: int | None = None,
         stop_loss: int | None = None,
-        tag: str = "",
+        **terms: Any,
     ) -> None:
         """See `Context.submit`.
 
@@ -192,34 +175,13 @@ class Runner:
         """
         if instrument_id not in self.holdings:
             raise StrategyError(f"{self.strategy_id} was not started on instrument {instrument_id}")
-        _check_quantity(quantity)
-        for value in (price, stop_price, trail_amount, trail_ppm, expire_ns, take_profit, stop_loss):
-            _check_price(value)
-        _check_tag(tag)
-        draft = partial(
-            OrderRequested,
-            instrument_id=instrument_id,
-            # Asking for the type costs less than making one member of another.
-            side=side if type(side) is Side else Side(side),
-            order_type=order_type if type(order_type) is OrderType else OrderType(order_type),
-            quantity=quantity,
-            price=price,
-            stop_price=stop_price,
-            trail_amount=trail_amount,
-            trail_ppm=trail_ppm,
-            time_in_force=time_in_force if type(time_in_force) is TimeInForce else TimeInForce(time_in_force),
-            expire_ns=expire_ns,
-            post_only=bool(post_only),
-            reduce_only=bool(reduce_only),
-            source=f"strategy:{self.strategy_id}",
-            strategy_id=self.strategy_id,
-            tag=tag,
-        )
+        draft = order_draft(self.strategy_id, instrument_id, side, quantity, **terms)
         if take_profit is None and stop_loss is None:
             self._emit(draft)
             return
-        for linked in bracket(draft, self.orders, take_profit=take_profit, stop_loss=stop_loss):
-            self._emit(linked)
+        check_price(take_profit)
+        check_price(stop_loss)
+        self._emit(*bracket(draft, self.orders, take_profit=take_profit, stop_loss=stop_loss))
 
     def hold(self, instrument_id: int, target: int, *, tag: str = "") -> None:
         """See `Context.hold`.
@@ -227,7 +189,7 @@ class Runner:
         Raises:
             StrategyError: as for `submit`.
         """
-        _check_quantity(target)
+        check_quantity(target)
         if self.warming:
             return
         self.targets[instrument_id] = target
@@ -277,20 +239,8 @@ class Runner:
             StrategyError: the order is not one of its own that works, or a value the journal cannot hold.
         """
         self._check_own(order_id)
-        if quantity is not None:
-            _check_quantity(quantity)
-        _check_price(price)
-        _check_price(stop_price)
         self._emit(
-            partial(
-                ReplaceRequested,
-                order_id=order_id,
-                quantity=quantity,
-                price=price,
-                stop_price=stop_price,
-                source=f"strategy:{self.strategy_id}",
-                strategy_id=self.strategy_id,
-            )
+            replace_draft(self.strategy_id, order_id, quantity=quantity, price=price, stop_price=stop_price)
         )
 
     def _check_own(self, order_id: int) -> None:
@@ -370,15 +320,15 @@ class Runner:
             total[currency] = total.get(currency, 0) + holding.worth(value)
         return total
 
-    def _emit(self, draft: Draft) -> None:
+    def _emit(self, *drafts: Draft) -> None:
         if self.warming or self.ended:
             return
         desk = self._desk
         if desk.deaf:
             raise StrategyError("orders cannot be given in on_start and on_denied")
-        if len(desk.pending) >= MAX_ORDERS_PER_INPUT:
+        if len(desk.pending) + len(drafts) > MAX_ORDERS_PER_INPUT:
             raise StrategyError(f"more than {MAX_ORDERS_PER_INPUT} orders in answer to one event")
-        desk.pending.append(draft)
+        desk.pending.extend(drafts)
 
     def dump(self) -> RunnerDump:
         """Return what `load` makes this runner of.
@@ -432,30 +382,7 @@ class Runner:
         }
 
 
-def cancel_draft(order_id: int, strategy_id: str) -> Draft:
-    """Return the request that takes out an order of a strategy."""
-    return partial(
-        CancelRequested, order_id=order_id, source=f"strategy:{strategy_id}", strategy_id=strategy_id
-    )
-
-
 def reason_of(error: Exception) -> str:
     """Return what a strategy raised, as text that a journal holds."""
     text = error.message if isinstance(error, StrategyError) else f"{type(error).__name__}: {error}"
     return text[:500].encode("utf-8", "replace").decode("utf-8")
-
-
-def _check_quantity(quantity: int) -> None:
-    if type(quantity) is not int or abs(quantity) > MAX_INTEGER:
-        raise StrategyError(f"a quantity must be a 64-bit integer, not {quantity!r:.50}")
-
-
-def _check_price(price: int | None) -> None:
-    if price is not None and (type(price) is not int or abs(price) > MAX_INTEGER):
-        raise StrategyError(f"a price must be a 64-bit integer, not {price!r:.50}")
-
-
-def _check_tag(tag: str) -> None:
-    if not isinstance(tag, str) or len(tag) > MAX_TAG:
-        raise StrategyError(f"a tag is a text of at most {MAX_TAG} characters")
-    tag.encode()

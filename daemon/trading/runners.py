@@ -16,9 +16,10 @@ from typing import Any, Protocol
 import msgspec
 
 from daemon.trading.books import Book
+from daemon.trading.drafts import Draft
 from daemon.trading.history import History, HistoryDump, Listener
 from daemon.trading.orders import Order
-from daemon.trading.runner import Draft, Runner, RunnerDump, reason_of
+from daemon.trading.runner import Runner, RunnerDump, reason_of
 from daemon.trading.strategy import Strategy, StrategyError
 from schemas.events import (
     Bar,
@@ -34,6 +35,11 @@ from schemas.events import (
 )
 
 MAX_STRATEGIES = 100
+BY_CONFIGURATION = "stopped by config"
+"""Reason of a stop because the configuration changed."""
+COUNT_SETTING = "strategies"
+CONFIGURED_SETTING = "strategy."
+"""Keys of `DaemonStarted.settings`: how many strategies are configured, and before a name, how one is."""
 
 
 class Money(Protocol):
@@ -52,6 +58,9 @@ class Runners(Mapping[str, Runner]):
         broken: reasons by id of strategies that raised and are not stopped yet.
         share_ppm: part of the equity by strategy; one that is not in it has all.
         history: what strategies warm up from, and the bars they hear of.
+        configured: how the daemon that started last had each strategy configured, as text by id; None
+            before any has told.
+        stopped: reasons by id of configured strategies that are stopped, by others than the configuration.
     """
 
     def __init__(self, kinds: Mapping[str, type[Strategy]], books: dict[int, Book], money: Money) -> None:
@@ -64,6 +73,8 @@ class Runners(Mapping[str, Runner]):
         self.broken: dict[str, str] = {}
         self.share_ppm: dict[str, int] = {}
         self.history = History(books, self._tell_bar)
+        self.configured: dict[str, str] | None = None
+        self.stopped: dict[str, str] = {}
 
     def __getitem__(self, strategy_id: str) -> Runner:
         return self._runners[strategy_id]
@@ -111,7 +122,8 @@ class Runners(Mapping[str, Runner]):
     def start(self, seq: int, started: StrategyStarted) -> None:
         """Run a strategy; one that cannot be made counts as broken."""
         strategy_id = started.strategy_id
-        self.remove(strategy_id)
+        self._remove(strategy_id)
+        self.stopped.pop(strategy_id, None)
         try:
             runner = self.prepare(started)
         except StrategyError as error:
@@ -152,7 +164,16 @@ class Runners(Mapping[str, Runner]):
         return list(merge(*rows, key=attrgetter("received_ns")))
 
     def configure(self, settings: Mapping[str, Scalar]) -> None:
-        """Take the settings that a daemon starts with."""
+        """Take the settings that a daemon starts with; what was stopped and is configured anew is no more."""
+        before, self.configured = self.configured or {}, None
+        if COUNT_SETTING in settings:
+            self.configured = {
+                key.removeprefix(CONFIGURED_SETTING): str(text)
+                for key, text in settings.items()
+                if key.startswith(CONFIGURED_SETTING)
+            }
+        now = self.configured or {}
+        self.stopped = {i: why for i, why in self.stopped.items() if i in now and now[i] == before.get(i)}
         self.history.configure(settings)
         self._hook()
 
@@ -199,8 +220,14 @@ class Runners(Mapping[str, Runner]):
         self.deaf = False
         self._hook()
 
-    def remove(self, strategy_id: str) -> None:
+    def stop(self, event: StrategyStopped) -> None:
         """Take a strategy off everything; its orders stay what they are."""
+        strategy_id = event.strategy_id
+        self._remove(strategy_id)
+        if event.reason != BY_CONFIGURATION and strategy_id in (self.configured or {}):
+            self.stopped[strategy_id] = event.reason
+
+    def _remove(self, strategy_id: str) -> None:
         self.broken.pop(strategy_id, None)
         self._take_off(strategy_id)
 

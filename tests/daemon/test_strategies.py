@@ -11,7 +11,7 @@ import pytest
 from daemon import strategies
 from daemon.settings import StrategySettings
 from daemon.trading.strategy import StrategyError
-from schemas.events import StrategyStarted, StrategyStopped
+from schemas.events import DaemonStarted, OperatorCommand, StrategyStarted, StrategyStopped
 from tests.daemon.test_engine import MARKET, running
 
 CROSS = StrategySettings("ma_cross", ("BTC-USDT",), {"fast": 5, "slow": 20, "quantity": "0.01"})
@@ -25,11 +25,16 @@ async def configured(folder, settings):
         engine.subscribe(lambda batch: heard.extend(batch.events))
         if not engine.core.instruments:
             await engine.execute(MARKET)
-        outdated = strategies.stops(engine.core.strategies, settings)
-        if outdated:
-            await engine.execute(outdated)
-        await asyncio.wait_for(strategies.start_when_known(engine, settings), 5)
+        plan = strategies.plan(engine.core.strategies, settings)
+        await engine.execute([started(settings), *plan.stops])
+        await asyncio.wait_for(strategies.start_when_known(engine, plan.starts), 5)
         yield engine, heard
+
+
+def started(settings):
+    return DaemonStarted(
+        ts_ns=1, daemon_version="", config_hash="", code_hash="", settings=strategies.settings(settings)
+    )
 
 
 def kinds(heard):
@@ -61,8 +66,9 @@ async def test_a_strategy_that_is_not_configured_any_more_is_stopped(tmp_path):
 )
 async def test_a_strategy_that_is_configured_otherwise_is_stopped(tmp_path, changed):
     async with configured(tmp_path, {"a": CROSS}) as (engine, _):
-        stops = strategies.stops(engine.core.strategies, {"a": changed})
-        assert [stop.arguments for stop in stops] == [{"strategy_id": "a"}]
+        plan = strategies.plan(engine.core.strategies, {"a": changed})
+        assert [stop.arguments for stop in plan.stops] == [{"strategy_id": "a"}]
+        assert plan.starts == {"a": changed}
 
 
 async def test_changed_parameters_are_those_that_run_after_the_restart(tmp_path):
@@ -84,7 +90,7 @@ async def test_a_strategy_waits_for_its_instruments(tmp_path):
 async def test_an_instrument_may_be_named_with_its_venue(tmp_path):
     named = replace(CROSS, instruments=("BTC-USDT@TEST",))
     async with configured(tmp_path, {"a": named}) as (engine, _):
-        assert strategies.stops(engine.core.strategies, {"a": named}) == []
+        assert strategies.plan(engine.core.strategies, {"a": named}) == ([], {})
 
 
 @pytest.mark.parametrize(
@@ -101,3 +107,77 @@ async def test_an_instrument_may_be_named_with_its_venue(tmp_path):
 def test_a_strategy_that_cannot_run_is_told_before_anything_is_opened(changed, says):
     with pytest.raises(StrategyError, match=says):
         strategies.check({"a": changed})
+
+
+def operator(command, **arguments):
+    named = {key.replace("__", "."): value for key, value in arguments.items()}
+    return OperatorCommand(ts_ns=1, who="eve", role="admin", command=command, arguments=named)
+
+
+START = operator(
+    "strategy.start",
+    strategy_id="b",
+    kind="ma_cross",
+    instruments=["BTC-USDT"],
+    param__quantity="0.01",
+)
+
+
+async def test_a_strategy_that_an_operator_started_goes_on_over_a_restart(tmp_path):
+    async with configured(tmp_path, {"a": CROSS}) as (engine, _):
+        await engine.execute([START])
+    async with configured(tmp_path, {"a": CROSS}) as (engine, heard):
+        assert kinds(heard) == []
+        assert list(engine.core.strategies) == ["a", "b"]
+
+
+async def test_parameters_that_an_operator_set_hold_until_the_configuration_changes(tmp_path):
+    changed = replace(CROSS, parameters={**CROSS.parameters, "slow": 30})
+    async with configured(tmp_path, {"a": CROSS}) as (engine, _):
+        await engine.execute([operator("strategy.set", strategy_id="a", param__fast=7)])
+    async with configured(tmp_path, {"a": CROSS}) as (engine, heard):
+        assert kinds(heard) == []
+        assert engine.core.strategies["a"].strategy.values["fast"] == 7
+    async with configured(tmp_path, {"a": changed}) as (engine, heard):
+        assert engine.core.strategies["a"].strategy.values["fast"] == 5
+
+
+@pytest.mark.parametrize("then", [CROSS, replace(CROSS, parameters={**CROSS.parameters, "slow": 30})])
+async def test_a_strategy_that_an_operator_stopped_stays_so_until_its_configuration_changes(tmp_path, then):
+    async with configured(tmp_path, {"a": CROSS}) as (engine, _):
+        await engine.execute([operator("strategy.stop", strategy_id="a")])
+    for _ in range(2):
+        async with configured(tmp_path, {"a": then}) as (engine, _):
+            assert list(engine.core.strategies) == ([] if then is CROSS else ["a"])
+
+
+async def test_a_stopped_strategy_can_be_started_again_by_hand(tmp_path):
+    async with configured(tmp_path, {"b": CROSS}) as (engine, _):
+        await engine.execute([operator("strategy.stop", strategy_id="b")])
+        await engine.execute([START])
+    async with configured(tmp_path, {"b": CROSS}) as (engine, heard):
+        assert (kinds(heard), list(engine.core.strategies)) == ([], ["b"])
+
+
+async def test_a_strategy_whose_start_was_interrupted_is_started_at_the_next_start(tmp_path):
+    async with configured(tmp_path, {}) as (engine, _):
+        await engine.execute([started({"a": CROSS})])
+    async with configured(tmp_path, {"a": CROSS}) as (engine, _):
+        assert list(engine.core.strategies) == ["a"]
+
+
+async def test_a_strategy_between_its_old_and_new_configuration_is_started_at_the_next_start(tmp_path):
+    changed = replace(CROSS, parameters={**CROSS.parameters, "slow": 30})
+    async with configured(tmp_path, {"a": CROSS}) as (engine, _):
+        plan = strategies.plan(engine.core.strategies, {"a": changed})
+        await engine.execute([started({"a": changed}), *plan.stops])
+        assert list(engine.core.strategies) == []
+    async with configured(tmp_path, {"a": changed}) as (engine, _):
+        assert engine.core.strategies["a"].strategy.values["slow"] == 30
+
+
+async def test_what_is_configured_in_other_words_is_no_change(tmp_path):
+    words = replace(CROSS, parameters={**CROSS.parameters, "short": False, "quantity": "0.01"})
+    async with configured(tmp_path, {"a": CROSS}) as (engine, _):
+        await engine.execute([operator("strategy.set", strategy_id="a", param__fast=7)])
+        assert strategies.plan(engine.core.strategies, {"a": words}) == ([], {})

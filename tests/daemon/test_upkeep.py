@@ -294,7 +294,7 @@ async def test_a_daemon_that_lets_its_past_go_is_the_same_after_an_upgrade(tmp_p
     assert JournalReader(tmp_path / "journal").first_seq > 1
     assert verify(tmp_path / "journal").problems == []
     assert rebuild(tmp_path, replace=False).hash == content
-    monkeypatch.setattr("daemon.app.code_hash", lambda: "f" * 64)
+    monkeypatch.setattr("daemon.app.code_hash", lambda *_: "f" * 64)
     reader = JournalReader(tmp_path / "journal")
     assert core_at_end(tmp_path, reader.journal_id, "f" * 64, reader.last_seq).state() == before
     async with daemon(tmp_path, **limits) as made:

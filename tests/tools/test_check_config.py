@@ -33,6 +33,6 @@ def test_each_mistake_is_an_object_in_json(wrong, capsys):
 def test_a_description_lists_what_a_strategy_may_hold_and_every_default(capsys):
     assert main(["check-config", "--describe"]) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    for name in ("kind ma_cross must be given", "instruments a list of text none", "parameters a table"):
+    for name in ("kind ma_cross, rsi_reversion", "instruments a list of text none", "parameters a table"):
         assert any(line.startswith(f"strategies.NAME.{name}") for line in lines), name
     assert "api.port an integer from 0 to 65_535 8080 TCP port; 0 takes any free one" in lines
