@@ -118,13 +118,14 @@ class Answers:
 
     Attributes:
         effects: numbered events that must be sent to the venue once they are durable.
+        by_type: what is queued in answer to an event that was applied, by its type.
     """
 
     def __init__(self, view: View, pending: deque[Draft]) -> None:
         self._view = view
         self._pending = pending
         self.effects: list[tuple[int, Event]] = []
-        self._answers: dict[type, Callable[[int, Any], None]] = {
+        self.by_type: dict[type, Callable[[int, Any], None]] = {
             OrderRequested: self._order,
             OrderSubmitted: self._submitted,
             OrderReleased: self._released,
@@ -138,12 +139,6 @@ class Answers:
             OperatorCommand: self._command,
             ReconciliationFound: self._reconciliation,
         }
-
-    def answer(self, seq: int, event: Event) -> None:
-        """Queue what must follow an event that has been applied."""
-        make = self._answers.get(type(event))
-        if make is not None:
-            make(seq, event)
 
     def fault(self, event: Event, error: TapedError) -> None:
         """Queue the halt that follows an event which contradicts our books.
@@ -205,12 +200,13 @@ class Answers:
     def _follow(self, seq: int, event: Any) -> None:  # noqa: ARG002
         """Queue what the news of an order means for others."""
         view = self._view
-        if not view.orders.links and view.flattening is None:
+        links = view.orders.links
+        if not (links.children or links.groups) and view.flattening is None:
             return
         order = view.orders.get(event.order_id)
         if order is None:
             return
-        for other in view.orders.links.concerned(order):
+        for other in links.concerned(order):
             self._pending.append(partial(_ask, follow_up.linked, other.order_id, view))
         instrument_id = order.request.instrument_id
         if type(event) is OrderFilled and is_halted(view, instrument_id):
@@ -229,12 +225,11 @@ class Answers:
             self._pending.append(partial(_ask, follow_up.flatten, instrument_id, view))
 
     def _state_changed(self, seq: int, event: TradingStateChanged | InstrumentStateChanged) -> None:  # noqa: ARG002
-        if self._view.orders.links and event.state is not TradingState.HALTED:
+        if event.state is not TradingState.HALTED:
             self._follow_all()
 
     def _defined(self, seq: int, event: InstrumentDefined) -> None:  # noqa: ARG002
-        if self._view.orders.links:
-            self._follow_all()
+        self._follow_all()
 
     def _tell_of_held(self, parent: Order) -> None:
         orders = self._view.orders

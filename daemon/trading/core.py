@@ -322,13 +322,15 @@ class Core:
             self._answers.fault(event, error)
         else:
             if not replaying and counted is not False:
-                self._answers.answer(seq, event)
+                answer = self._answers.by_type.get(type(event))
+                if answer is not None:
+                    answer(seq, event)
         if replaying:
             self.strategies.deaf = False
 
     def _decide(self, now_ns: int) -> list[Event]:
         decisions: list[Event] = []
-        pending = self._pending
+        pending, applier_of, answer_to = self._pending, self._appliers.get, self._answers.by_type.get
         self.strategies.deaf = True
         while pending:
             event = pending.popleft()(ts_ns=now_ns)
@@ -337,10 +339,12 @@ class Core:
             seq = self.next_seq
             self.next_seq = seq + 1
             decisions.append(event)
-            applier = self._appliers.get(type(event))
+            applier = applier_of(type(event))
             if applier is not None:
                 applier(seq, event)
-                self._answers.answer(seq, event)
+                answer = answer_to(type(event))
+                if answer is not None:
+                    answer(seq, event)
         self.strategies.deaf = False
         return decisions
 
@@ -408,8 +412,7 @@ class Core:
 
     def _filled(self, seq: int, event: OrderFilled) -> bool:  # noqa: ARG002
         fee_money(event.fee, event.fee_scale)  # Refused before anything has changed.
-        before = self.orders.get(event.order_id)
-        doubt = None if before is None else before.contradicts(event)
+        doubt = self.orders.doubt(event)
         order, counted = self.orders.apply(event.order_id, event)
         if not counted:
             return False

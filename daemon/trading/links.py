@@ -40,9 +40,6 @@ class Links:
         self.children: dict[int, list[int]] = {}
         self.groups: dict[int, list[int]] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self.children or self.groups)
-
     def add(self, order: Order) -> None:
         """Link an order that was held or submitted."""
         request = order.request

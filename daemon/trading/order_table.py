@@ -95,9 +95,17 @@ class OrderTable(Mapping[int, Order]):
         if before.is_terminal and type(event) is OrderFilled:
             order = self._changeable(order)
         counted = order.apply(event)
-        if order.status is not before:
+        after = order.status
+        if after is not before and not (after.is_working and before.is_working):
             self._file(order, before)
         return order, counted
+
+    def doubt(self, fill: OrderFilled) -> str | None:
+        """Return why a fill that is to come should not be; None when it fits, or no order is known."""
+        order = self._orders.get(fill.order_id)
+        if order is None or (order.status.is_working and fill.quantity <= order.remaining):
+            return None
+        return order.contradicts(fill)
 
     def _changeable(self, order: Order) -> Order:
         """Put a copy in the place of an order that is over, whose old state a dump may still write."""
@@ -110,11 +118,10 @@ class OrderTable(Mapping[int, Order]):
     def _file(self, order: Order, before: OrderStatus) -> None:
         order_id, status = order.order_id, order.status
         if status.is_working:
-            if not before.is_working:
-                del self.undecided[order_id]
-                self.working[order_id] = order
-                if order.request.oco_group is not None and before is OrderStatus.REQUESTED:
-                    self.links.add(order)
+            del self.undecided[order_id]
+            self.working[order_id] = order
+            if order.request.oco_group is not None and before is OrderStatus.REQUESTED:
+                self.links.add(order)
             return
         if before.is_working:
             del self.working[order_id]
@@ -132,7 +139,7 @@ class OrderTable(Mapping[int, Order]):
 
     def _close(self, order: Order) -> None:
         self._closed.append(order.order_id)
-        if self.links:
+        if self.links.children or self.links.groups:
             self.links.closed(order)
         if len(self._closed) > MAX_CLOSED_ORDERS:
             self._forget_oldest()

@@ -338,7 +338,7 @@ class Order:
             note(self, event)
         if status is _ACCEPTED:
             status = self.resting
-        if status.is_working or status is _S.CANCELED or status is _S.EXPIRED:
+        if self.filled_quantity >= self.quantity:
             status = self._completed(status)
         self.status = status
         self.updated_ns = event.ts_ns
@@ -346,9 +346,9 @@ class Order:
 
     def _completed(self, status: OrderStatus) -> OrderStatus:
         """Return FILLED instead when nothing is left that could be filled."""
-        if self.filled_quantity < self.quantity or (status.is_working and self.most_remaining):
-            return status
-        return _FILLED
+        if status.is_working:
+            return status if self.most_remaining else _FILLED
+        return _FILLED if status is _S.CANCELED or status is _S.EXPIRED else status
 
     def _fill(self, fill: OrderFilled, status: OrderStatus | None) -> bool:
         """Book a fill; the venue's word counts even where the order should not have been filled.
@@ -381,7 +381,7 @@ class Order:
         if status is not None:
             if status is _ACCEPTED:
                 status = self.resting
-            self.status = self._completed(status)
+            self.status = status if self.filled_quantity < self.quantity else self._completed(status)
         self.updated_ns = fill.ts_ns
         return True
 

@@ -15,7 +15,7 @@ from daemon.trading.money import MONEY_ONE, MONEY_SCALE, PPM, notional
 from daemon.trading.order_table import MAX_WORKING_ORDERS, OrderTable
 from daemon.trading.orders import Order
 from daemon.trading.portfolio import Account, Position
-from daemon.trading.terms import TERMS_RULES
+from daemon.trading.terms import flaw
 from schemas.decimals import decimal_text
 from schemas.events import InstrumentDefined, Side, TradingState
 
@@ -103,7 +103,6 @@ def _cash(order: Order, view: View) -> str | None:
 
 
 RULES: tuple[tuple[str, Rule], ...] = (
-    *TERMS_RULES,
     ("HALTED", _halted),
     ("REDUCING", _reducing),
     ("REDUCE_ONLY", _reduce_only),
@@ -117,7 +116,6 @@ RULES: tuple[tuple[str, Rule], ...] = (
 # A child closes what its parent opened, so its parent has passed the other rules for both of them, and
 # those that look at the position would look too early.
 CHILD_RULES: tuple[tuple[str, Rule], ...] = (
-    *TERMS_RULES,
     ("HALTED", _halted),
     ("TOO_MANY_ORDERS", _working),
     ("VALUE", _value),
@@ -132,6 +130,9 @@ def refusal(order: Order, view: View) -> tuple[str, str] | None:
     """
     if order.request.instrument_id not in view.books:
         return "UNKNOWN_INSTRUMENT", f"instrument {order.request.instrument_id} is not known"
+    refused = flaw(order, view)
+    if refused is not None:
+        return refused
     for code, rule in RULES if order.request.parent_id is None else CHILD_RULES:
         reason = rule(order, view)
         if reason is not None:

@@ -174,7 +174,7 @@ def test_what_one_child_fills_the_others_lose(floor):
     assert floor.effects[-1] == cancel_of(loss)
     assert floor.canceled(loss) == []
     assert floor.core.positions[1].quantity == 0
-    assert not floor.core.orders.links
+    assert not floor.core.orders.links.children
 
 
 def test_children_are_denied_when_their_parent_ends_with_nothing_filled(floor):
@@ -185,7 +185,7 @@ def test_children_are_denied_when_their_parent_ends_with_nothing_filled(floor):
         (OrderDenied, profit, "PARENT"),
         (OrderDenied, loss, "PARENT"),
     ]
-    assert not floor.core.orders.links
+    assert not floor.core.orders.links.children
     assert [event.order_id for event in floor.effects] == [entry, entry]
 
 

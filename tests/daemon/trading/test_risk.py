@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from daemon.trading.core import Core
+from daemon.trading.orders import Order
+from daemon.trading.terms import TERMS_RULES, is_plain
 from schemas.events import DaemonStarted, OrderDenied, OrderSubmitted, OrderType, Side, TimeInForce
 
 MARKET, LIMIT, STOP = OrderType.MARKET, OrderType.LIMIT, OrderType.STOP
@@ -148,3 +153,36 @@ def test_too_many_working_orders_are_refused(desk, make):
     for _ in range(1000):
         desk.take(make.order(Side.SELL, 1, price=500))
     assert desk.take(make.order(Side.SELL, 1, price=500))[1].rule == "TOO_MANY_ORDERS"
+
+
+PLAIN_OR_NOT = {
+    "side": st.sampled_from(Side),
+    "order_type": st.sampled_from(OrderType),
+    "quantity": st.sampled_from([-1, 0, 1, 10, 15, 2**63 - 1]),
+    "price": st.sampled_from([None, None, -5, 0, 100, 102]),
+    "stop_price": st.sampled_from([None, None, None, 100]),
+    "trail_amount": st.sampled_from([None, None, None, 5]),
+    "trail_ppm": st.sampled_from([None, None, None, 5]),
+    "time_in_force": st.sampled_from(TimeInForce),
+    "expire_ns": st.sampled_from([None, None, None, 5]),
+    "post_only": st.booleans(),
+    "client_id": st.sampled_from([None, None, "a"]),
+    "parent_id": st.sampled_from([None, None, None, 1]),
+    "oco_group": st.sampled_from([None, None, None, 1]),
+}
+STEPS = st.sampled_from([-1, 0, 1, 1, 5])
+
+
+@given(fields=st.fixed_dictionaries(PLAIN_OR_NOT), tick=STEPS, lot=STEPS, scale=st.sampled_from([-1, 0, 19]))
+def test_an_order_that_looks_plain_breaks_no_rule_on_terms(make, fields, tick, lot, scale):
+    core = Core(make.journal)
+    core.run([make.instrument(1, tick_size=tick, lot_size=lot, price_scale=scale)])
+    order = Order.requested(5, make.order(**fields))
+    if is_plain(order, core.instruments[1]):
+        assert [code for code, rule in TERMS_RULES if rule(order, core)] == []
+
+
+def test_common_orders_look_plain(make):
+    instrument = make.instrument(1, tick_size=5, lot_size=5)
+    for fields in ({}, {"price": 100}, {"price": 100, "time_in_force": TimeInForce.IOC}):
+        assert is_plain(Order.requested(5, make.order(**fields)), instrument)
