@@ -13,7 +13,8 @@ from daemon.trading.core import Core
 from daemon.trading.dump import dump, load
 from daemon.trading.gate import hold_back
 from daemon.trading.money import MONEY_ONE
-from daemon.trading.orders import KILL, TRANSITIONS, OrderStatus
+from daemon.trading.order_states import TRANSITIONS
+from daemon.trading.orders import KILL, OrderStatus
 from schemas.events import (
     CancelRejected,
     CancelRequested,

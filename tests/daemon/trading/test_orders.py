@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.trading.order_states import NO_NEWS, TRANSITIONS
 from daemon.trading.order_table import MAX_CLOSED_ORDERS, OrderTable
-from daemon.trading.orders import NO_NEWS, TRANSITIONS, Order, OrderStateError, OrderStatus
+from daemon.trading.orders import Order, OrderStateError, OrderStatus
 from schemas.events import (
     CancelRejected,
     CancelRequested,
