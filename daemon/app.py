@@ -19,6 +19,7 @@ from daemon.api.access import Access
 from daemon.api.app import create_app
 from daemon.api.health import look as look_at_health
 from daemon.api.serving import serve
+from daemon.breaker import BreakerLimits
 from daemon.config import Configuration, code_hash, config_hash
 from daemon.disk_reserve import ReserveDisk, StartReserve
 from daemon.disk_space import DiskWatch, look, watch_disk
@@ -193,6 +194,7 @@ class Daemon:
             linger_s=self.settings.journal.linger_ms / 1000,
             quiet_linger_s=self.settings.journal.quiet_linger_ms / 1000,
             max_frame_events=self.settings.journal.max_batch,
+            breaker_limits=BreakerLimits(self.settings.breaker.failures, self.settings.breaker.open_s),
         )
         engine.subscribe(lambda batch: projector.offer(batch.first_seq, batch.events))
         engine.subscribe(lambda batch: snapshots.on_durable(batch.last_seq, core))

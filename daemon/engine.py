@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
+from daemon.breaker import BreakerLimits, Breakers
 from daemon.disk_space import Shedder
 from daemon.journal.acks import Acknowledgements
 from daemon.journal.commit import CommitThread
@@ -26,7 +27,7 @@ from daemon.venue.boundary import SendBoundary, SendError
 from daemon.venue.protocol import Venue
 from schemas.codec import CODEC
 from schemas.errors import TapedError
-from schemas.events import Bar, ClockTicked, Event, FanSet, Quote, SensorsRead, Trade
+from schemas.events import Bar, BreakerChanged, ClockTicked, Event, FanSet, Quote, SensorsRead, Trade
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,10 @@ class Engine:
         linger_s: how long ticks alone may wait for the disk.
         quiet_linger_s: how long while they do not fill a page.
         max_frame_events: events in a frame.
+        breaker_limits: of the circuit breakers around calls that leave the process.
 
     Attributes:
+        breakers: those of this process.
         core: the trading core.
         journal_id: the journal's uuid.
         stopping: no new commands are taken.
@@ -72,6 +75,7 @@ class Engine:
         linger_s: float = 0.02,
         quiet_linger_s: float = 0.6,
         max_frame_events: int = 4096,
+        breaker_limits: BreakerLimits = BreakerLimits(),  # noqa: B008  # a tuple, never changed
     ) -> None:
         self.core = core
         self.journal_id = writer.journal_id
@@ -80,6 +84,7 @@ class Engine:
         self.failed: str | None = None
         self.shedder = Shedder()
         self.meter = WriteMeter()
+        self.breakers = Breakers(self._note_breaker, limits=breaker_limits)
         self._venue = venue
         self._boundary = SendBoundary(venue, core)
         self._sealing = False
@@ -285,6 +290,10 @@ class Engine:
             self._fail(str(error))
             return
         self._report(reports)
+
+    def _note_breaker(self, change: BreakerChanged) -> None:
+        if self.failed is None and not self._sealing:
+            self._submit([change], urgent=True)
 
     def _fail(self, reason: str) -> None:
         self.failed = reason

@@ -198,6 +198,14 @@ class HardwareSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerSettings:
+    """Circuit breakers around calls that leave the process."""
+
+    failures: int = _setting(5, "failures in a row that stop calls of an operation", minimum=1, maximum=1000)
+    open_s: float = _setting(30.0, "seconds until one call may probe again", minimum=0.1, maximum=3600.0)
+
+
+@dataclass(frozen=True, slots=True)
 class AccountSettings:
     """What a new journal starts with."""
 
@@ -251,6 +259,7 @@ class Settings:
     readmodel: ReadModelSettings = field(default_factory=ReadModelSettings)
     feed: FeedSettings = field(default_factory=FeedSettings)
     venue: VenueSettings = field(default_factory=VenueSettings)
+    breaker: BreakerSettings = field(default_factory=BreakerSettings)
     hardware: HardwareSettings = field(default_factory=HardwareSettings)
     account: AccountSettings = field(default_factory=AccountSettings)
     history: HistorySettings = field(default_factory=HistorySettings)

@@ -122,6 +122,7 @@ class Metrics:
             "taped_disk_level", "1 for the rung that disk space is on", "level", DiskLevel, health.disk
         )
         yield self._orders()
+        yield from self._breakers()
         yield from self._progress(health)
         if self._machine is not None:
             yield from _of_machine(self._machine)
@@ -149,6 +150,20 @@ class Metrics:
             ("failures", "Times that retention ended early", upkeep.retention.failures),
         ):
             yield CounterMetricFamily(f"taped_retention_{name}", documentation, value)
+
+    def _breakers(self) -> Iterator[Metric]:
+        states = GaugeMetricFamily(
+            "taped_breaker", "1 for the present state of a circuit breaker", labels=["breaker", "state"]
+        )
+        failures = GaugeMetricFamily(
+            "taped_breaker_failures", "Failures in a row of an outside call", labels=["breaker"]
+        )
+        for row in self._engine.breakers.rows():
+            failures.add_metric([row.breaker], row.failures)
+            for state in BreakerState:
+                states.add_metric([row.breaker, state.name.lower()], float(state.name == row.state))
+        yield states
+        yield failures
 
     def _orders(self) -> Metric:
         # Working orders are few and bounded; closed ones are told by taped_events_total.

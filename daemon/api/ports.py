@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from daemon.breaker import Breakers
 from daemon.disk_space import Shedder
 from daemon.journal.reader import Batch
 from daemon.journal.written import WriteMeter
@@ -64,6 +65,10 @@ class Engine(Protocol):
     @property
     def failed(self) -> str | None:
         """Why the journal is poisoned, or None."""
+
+    @property
+    def breakers(self) -> Breakers:
+        """Circuit breakers around calls that leave the process."""
 
     async def execute(self, inputs: list[Event]) -> Batch:
         """Run urgent inputs; resolves when they and the decisions are durable."""

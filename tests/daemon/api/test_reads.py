@@ -166,6 +166,16 @@ async def test_a_read_model_that_cannot_be_read_is_told_as_unavailable(rig, monk
     assert "secret" not in str(problem)
 
 
+async def test_metrics_tell_the_state_of_each_circuit_breaker(rig) -> None:
+    breaker = rig.engine.breakers.add("venue.submit")
+    breaker.fail(breaker.admit(0), 0, "503")
+    async with rig.session.get(f"{rig.url}/metrics") as answer:
+        text = await answer.text()
+    assert 'taped_breaker{breaker="venue.submit",state="closed"} 1.0' in text
+    assert 'taped_breaker{breaker="venue.submit",state="open"} 0.0' in text
+    assert 'taped_breaker_failures{breaker="venue.submit"} 1.0' in text
+
+
 async def test_metrics_count_events_by_type_and_requests_by_route(rig) -> None:
     await rig.get("/api/v1/orders/12345")
     async with rig.session.get(f"{rig.url}/metrics") as answer:
