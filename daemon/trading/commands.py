@@ -205,3 +205,6 @@ _PARSERS: dict[str, Callable[[OperatorCommand], Command]] = {
     **dict.fromkeys(_INSTRUMENT_STATES, _instrument_state),
     "trading.kill": _kill,
 }
+
+COMMANDS = frozenset(_PARSERS)
+"""Names of the commands that the core carries out."""
