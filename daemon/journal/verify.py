@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise, repeat
 from pathlib import Path
@@ -26,8 +27,8 @@ from schemas.frame import FrameError, FrameType, SegmentHeader
 from schemas.trailer import Gap, Seal, TrailerError
 
 _HASH_BYTES = 4 << 20
-_SEGMENTS_EACH = 2
-"""A process takes 0.1 s to start, a segment of 64 MiB 0.25 s."""
+_BYTES_EACH = 32 << 20
+"""Less than this is not worth a process: it takes 0.1 s to start, in which so much is checked."""
 _NAMES = {record.__struct_config__.tag: record.__name__ for record in EVENT_TYPES}
 
 
@@ -142,7 +143,7 @@ def _check_all(
     """Yield what was found of each segment, in their order."""
     folders = repeat(directory)
     lasts = [name is segments[-1] for name in segments]
-    processes = min(processes, len(segments) // _SEGMENTS_EACH)
+    processes = min(processes, len(segments), _bytes_of(segments) // _BYTES_EACH)
     if processes <= 1:
         yield from map(_check, folders, segments, lasts, repeat(advance))
         return
@@ -159,6 +160,14 @@ def _check_all(
             f"{directory}: a process that checked a segment was ended from outside",
             hint="was memory short? one process at a time needs the least",
         ) from error
+
+
+def _bytes_of(segments: Sequence[SegmentName]) -> int:
+    total = 0
+    for name in segments:
+        with suppress(FileNotFoundError):  # Archived or let go of since it was listed.
+            total += name.path.stat().st_size
+    return total
 
 
 def _add(found: Verification, segment: Verification) -> None:

@@ -28,6 +28,12 @@ def segments(folder):
     return found
 
 
+@pytest.fixture
+def shared(monkeypatch):
+    """Even these small segments are worth a process."""
+    monkeypatch.setattr("daemon.journal.verify._BYTES_EACH", 1 << 20)
+
+
 def flip(segment, offset):
     with segment.path.open("r+b") as file:
         file.seek(offset)
@@ -45,7 +51,7 @@ def test_a_whole_journal_passes_and_is_counted(folder, segments):
     assert found.bytes == sum(name.path.stat().st_size for name in segments)
 
 
-def test_several_processes_find_what_one_finds_in_the_same_order(folder, segments):
+def test_several_processes_find_what_one_finds_in_the_same_order(folder, segments, shared):
     for number, offset in ((3, 5 * PAGE + 100), (1, 9 * PAGE + 100), (4, 100)):
         flip(segments[number], offset)
     alone = verify(folder)
@@ -54,16 +60,21 @@ def test_several_processes_find_what_one_finds_in_the_same_order(folder, segment
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_progress_adds_up_to_the_bytes_that_were_checked(folder, segments, processes):
+def test_progress_adds_up_to_the_bytes_that_were_checked(folder, segments, shared, processes):
     steps = []
     found = verify(folder, steps.append, processes=processes)
     assert sum(steps) == found.bytes
 
 
-def test_a_process_that_is_killed_is_told(folder, segments, monkeypatch):
+def test_a_process_that_is_killed_is_told(folder, segments, shared, monkeypatch):
     monkeypatch.setattr("daemon.journal.verify._check", _killed)
     with pytest.raises(JournalError, match="ended from outside"):
         verify(folder, processes=2)
+
+
+def test_a_small_journal_is_not_worth_another_process(folder, segments, monkeypatch):
+    monkeypatch.setattr("daemon.journal.verify.ProcessPoolExecutor", None)
+    assert verify(folder, processes=8).passed
 
 
 def _killed(directory, name, last):
