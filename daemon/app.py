@@ -253,6 +253,7 @@ class Daemon:
             BARS_SETTING: ",".join(self.settings.history.bars),
             KEEP_SETTING: self.settings.history.keep_bars,
             TICKS_SETTING: self.settings.history.keep_ticks,
+            **strategies.allocation(self.settings.allocation),
             **strategies.settings(self.settings.strategies, self._kinds.classes),
         }
         events: list[Event] = [

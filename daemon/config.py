@@ -13,6 +13,7 @@ import dataclasses
 import hashlib
 import ipaddress
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -44,6 +45,7 @@ NOT_SETTINGS = frozenset({"TAPED_CONFIG", "TAPED_MARKET_DATA", "TAPED_TOKEN_FILE
 """Names of the environment that other parts read and that are no settings of the daemon."""
 
 MAX_FILE_BYTES = 1_000_000
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
 
 
 class Configuration(NamedTuple):
@@ -198,6 +200,12 @@ def _variables(env: Mapping[str, str], mistakes: list[ConfigError]) -> Iterator[
 
 
 def _check_together(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
+    if not _CLOCK.fullmatch(values["allocation.at"]):
+        problem = f"is {show(values['allocation.at'])}, expected a time of day such as 00:00"
+        raise ConfigError(sources["allocation.at"], "allocation.at", problem)
+    if values["allocation.least_days"] > values["allocation.days"]:
+        problem = f"is {values['allocation.least_days']}, more than allocation.days keeps"
+        raise ConfigError(sources["allocation.least_days"], "allocation.least_days", problem)
     for text in values["history.bars"]:
         try:
             kept_spec(text, MONEY_SCALE)

@@ -225,6 +225,26 @@ class HistorySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AllocationSettings:
+    """Which part of the equity each strategy may size its orders with."""
+
+    method: str = _setting(
+        "none",
+        "how shares follow from the strategies' daily returns; none gives each the whole equity",
+        choices=("none", "equal", "inverse_volatility", "sharpe", "kelly"),
+    )
+    days: int = _setting(30, "last daily returns that count", minimum=2, maximum=1000)
+    least_days: int = _setting(
+        10, "all get the same while a strategy has fewer returns", minimum=2, maximum=1000
+    )
+    kelly_cap_percent: float = _setting(25.0, "kelly: most that one gets", minimum=0.1, maximum=100.0)
+    floor_percent: float = _setting(
+        5.0, "what each gets in any case, so that it can earn its share again", minimum=0.0, maximum=100.0
+    )
+    at: str = _setting("00:00", "time of day, UTC, at which the day's returns are taken")
+
+
+@dataclass(frozen=True, slots=True)
 class StrategySettings:
     """One `[strategies.NAME]` table; the core checks kind and parameters when it starts the strategy."""
 
@@ -263,6 +283,7 @@ class Settings:
     hardware: HardwareSettings = field(default_factory=HardwareSettings)
     account: AccountSettings = field(default_factory=AccountSettings)
     history: HistorySettings = field(default_factory=HistorySettings)
+    allocation: AllocationSettings = field(default_factory=AllocationSettings)
     strategies_folder: Path | None = _setting(None, "folder of strategies of your own; none when empty")  # noqa: RUF009  # a Field
     strategies: Mapping[str, StrategySettings] = field(default_factory=dict)
     calendars: Mapping[str, CalendarSettings] = field(default_factory=dict)

@@ -17,7 +17,16 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from daemon.engine import Engine
-from daemon.settings import StrategySettings
+from daemon.settings import AllocationSettings, StrategySettings
+from daemon.trading.allocator import (
+    AT_SETTING,
+    CAP_SETTING,
+    DAYS_SETTING,
+    FLOOR_SETTING,
+    LEAST_DAYS_SETTING,
+    METHOD_SETTING,
+)
+from daemon.trading.money import PPM
 from daemon.trading.runner import Runner
 from daemon.trading.runners import CONFIGURED_SETTING, COUNT_SETTING, Runners
 from daemon.trading.strategies import STRATEGIES
@@ -71,6 +80,21 @@ def settings(configured: Configured, kinds: Kinds = STRATEGIES) -> dict[str, Sca
     for name, strategy in configured.items():
         texts[CONFIGURED_SETTING + name] = _text(strategy, kinds)
     return texts
+
+
+def allocation(configured: AllocationSettings) -> dict[str, Scalar]:
+    """Return how the equity is shared out, for `DaemonStarted`; nothing when it is not."""
+    if configured.method == "none":
+        return {}
+    hours, minutes = configured.at.split(":")
+    return {
+        METHOD_SETTING: configured.method,
+        DAYS_SETTING: configured.days,
+        LEAST_DAYS_SETTING: configured.least_days,
+        CAP_SETTING: round(configured.kelly_cap_percent * PPM / 100),
+        FLOOR_SETTING: round(configured.floor_percent * PPM / 100),
+        AT_SETTING: int(hours) * 3_600 + int(minutes) * 60,
+    }
 
 
 def _text(strategy: StrategySettings, kinds: Kinds) -> str:

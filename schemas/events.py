@@ -515,6 +515,16 @@ class CashWithdrawn(Event, frozen=True, kw_only=True, tag=48):
     source: str
 
 
+class AllocationChanged(Event, frozen=True, kw_only=True, tag=49):
+    """Each strategy may size its orders with so many millionths of the equity from here on.
+
+    `method` is how that was computed. One that is not named may use all.
+    """
+
+    share_ppm: dict[str, int]
+    method: str
+
+
 # --- system: 60-79 ----------------------------------------------------------------------------
 
 
@@ -609,6 +619,7 @@ _ALWAYS_DECISIONS = (
     RiskLimitsChanged,
     TradingPaused,
     CashWithdrawn,
+    AllocationChanged,
 )
 _REQUESTS = (OrderRequested, CancelRequested, ReplaceRequested)
 _OURS = ("strategy:", "core:")

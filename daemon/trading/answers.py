@@ -38,9 +38,12 @@ from daemon.trading.strategy import StrategyError, check_parameters
 from schemas.decimals import decimal_text
 from schemas.errors import TapedError
 from schemas.events import (
+    AllocationChanged,
     CancelRejected,
     CancelRequested,
     CashWithdrawn,
+    ClockTicked,
+    DaemonStarted,
     Event,
     InstrumentDefined,
     InstrumentStateChanged,
@@ -136,6 +139,7 @@ class Answers:
             CancelRequested: self._cancel,
             ReplaceRequested: self._replace,
             StrategyStopped: self._stopped,
+            **dict.fromkeys((ClockTicked, DaemonStarted, StrategyStarted), self._allocate),
             OperatorCommand: self._command,
             ReconciliationFound: self._reconciliation,
         }
@@ -269,11 +273,19 @@ class Answers:
                 partial(ReplaceDenied, order_id=event.order_id, rule=rule, reason=reason)
             )
 
-    def _stopped(self, seq: int, event: StrategyStopped) -> None:  # noqa: ARG002
+    def _stopped(self, seq: int, event: StrategyStopped) -> None:
         table = self._view.orders
         for order in (*table.held.values(), *table.working.values()):
             if order.request.strategy_id == event.strategy_id and not order.canceling:
                 self._pending.append(cancel_draft(order.order_id, event.strategy_id))
+        self._allocate(seq, event)
+
+    def _allocate(self, seq: int, event: Event) -> None:  # noqa: ARG002
+        allocator = self._view.strategies.allocator
+        if allocator.due:
+            self._pending.append(
+                partial(AllocationChanged, share_ppm=allocator.share_ppm(), method=allocator.method)
+            )
 
     def _reconciliation(self, seq: int, event: ReconciliationFound) -> None:  # noqa: ARG002
         if event.explained:

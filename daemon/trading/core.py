@@ -31,6 +31,7 @@ from schemas.codec import AnyEvent
 from schemas.errors import TapedError
 from schemas.events import (
     SUSPICIOUS,
+    AllocationChanged,
     Bar,
     CancelRejected,
     CancelRequested,
@@ -156,6 +157,7 @@ class Core:
             StrategyStarted: self._strategy_started,
             StrategyStopped: self._strategy_stopped,
             StrategyParametersChanged: self._strategy_changed,
+            AllocationChanged: self._allocated,
             OperatorCommand: self._commanded,
             CashWithdrawn: self._withdrawn,
             DaemonStarted: self._daemon_started,
@@ -446,6 +448,9 @@ class Core:
     def _strategy_stopped(self, seq: int, event: StrategyStopped) -> None:  # noqa: ARG002
         self.strategies.stop(event)
 
+    def _allocated(self, seq: int, event: AllocationChanged) -> None:  # noqa: ARG002
+        self.strategies.allocate(event)
+
     def _strategy_changed(self, seq: int, event: StrategyParametersChanged) -> None:  # noqa: ARG002
         self.strategies.change(event)
 
@@ -493,6 +498,7 @@ class Core:
             **self.portfolio.state(),
             "strategies": {strategy_id: runner.state() for strategy_id, runner in self.strategies.items()},
             "share_ppm": dict(self.strategies.share_ppm),
+            "allocator": self.strategies.allocator.state(),
             "configured": self.strategies.configured,
             "stopped": dict(self.strategies.stopped),
             "history": self.strategies.history.state(),

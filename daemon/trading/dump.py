@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from daemon.trading.allocator import AllocatorDump
 from daemon.trading.books import Book
 from daemon.trading.core import Core
 from daemon.trading.history import HistoryDump
@@ -112,6 +113,7 @@ class _Head(msgspec.Struct, array_like=True):
     calendars: list[SessionCalendarDefined] = []
     history: HistoryDump = HistoryDump()
     share_ppm: dict[str, int] = {}
+    allocator: AllocatorDump = AllocatorDump()
     configured: dict[str, str] | None = None
     stopped: dict[str, str] = {}
     instrument_states: dict[int, TradingState] = {}
@@ -208,6 +210,7 @@ def dump(core: Core, venue_state: bytes = b"") -> CoreDump:
                 history=core.strategies.history.dump(),
                 share_ppm=core.strategies.share_ppm,
                 venue_state=venue_state,
+                allocator=core.strategies.allocator.dump(),
                 configured=core.strategies.configured,
                 stopped=core.strategies.stopped,
             )
@@ -287,6 +290,7 @@ def _load(core: Core, parts: Iterator[bytes | memoryview], *, or_stop: bool) -> 
     )
     core.strategies.broken.update(head.broken)
     core.strategies.share_ppm.update(head.share_ppm)
+    core.strategies.allocator.load(head.allocator)
     core.strategies.configured = head.configured
     core.strategies.stopped.update(head.stopped)
     core.strategies.load(head.strategies, head.history, core.orders, or_stop=or_stop)

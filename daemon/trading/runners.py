@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from daemon.trading.allocator import Allocator
 from daemon.trading.books import Book
 from daemon.trading.drafts import Draft
 from daemon.trading.history import History, HistoryDump, Listener
@@ -22,6 +23,7 @@ from daemon.trading.orders import Order
 from daemon.trading.runner import Runner, RunnerDump, reason_of
 from daemon.trading.strategy import Strategy, StrategyError
 from schemas.events import (
+    AllocationChanged,
     Bar,
     ClockTicked,
     Event,
@@ -58,6 +60,7 @@ class Runners(Mapping[str, Runner]):
         broken: reasons by id of strategies that raised and are not stopped yet.
         share_ppm: part of the equity by strategy; one that is not in it has all.
         history: what strategies warm up from, and the bars they hear of.
+        allocator: when shares are to be computed again, and to what.
         configured: how the daemon that started last had each strategy configured, as text by id; None
             before any has told.
         stopped: reasons by id of configured strategies that are stopped, by others than the configuration.
@@ -73,6 +76,7 @@ class Runners(Mapping[str, Runner]):
         self.broken: dict[str, str] = {}
         self.share_ppm: dict[str, int] = {}
         self.history = History(books, self._tell_bar)
+        self.allocator = Allocator()
         self.configured: dict[str, str] | None = None
         self.stopped: dict[str, str] = {}
 
@@ -131,6 +135,7 @@ class Runners(Mapping[str, Runner]):
             return
         runner.since = seq
         self._runners[strategy_id] = runner
+        self.allocator.started(strategy_id)
         self._begin(runner)
 
     def change(self, event: StrategyParametersChanged) -> None:
@@ -175,7 +180,15 @@ class Runners(Mapping[str, Runner]):
         now = self.configured or {}
         self.stopped = {i: why for i, why in self.stopped.items() if i in now and now[i] == before.get(i)}
         self.history.configure(settings)
+        self.allocator.configure(settings)
+        if not self.allocator.method:
+            self.share_ppm.clear()
         self._hook()
+
+    def allocate(self, event: AllocationChanged) -> None:
+        """Take the shares of the equity."""
+        self.share_ppm = dict(event.share_ppm)
+        self.allocator.due = False
 
     def define(self, instrument_id: int) -> None:
         """Take an instrument that is new."""
@@ -233,6 +246,7 @@ class Runners(Mapping[str, Runner]):
 
     def _take_off(self, strategy_id: str) -> None:
         runner = self._runners.pop(strategy_id, None)
+        self.allocator.stopped(strategy_id)
         if runner is not None:
             runner.ended = True
             self._hook()
@@ -260,11 +274,15 @@ class Runners(Mapping[str, Runner]):
             self.call(listener.strategy_id, listener.on_bar, bar)
 
     def tick(self, event: ClockTicked) -> None:
-        """End the bars that are over, then call the timers."""
+        """End the bars that are over, close the day of the allocation, then call the timers."""
         self.history.on_clock(event.ts_ns)
+        self.allocator.on_clock(event.ts_ns, self._worths, self._money.equity)
         for strategy_id, runner in list(self._runners.items()):
             if runner.times:
                 self.call(strategy_id, runner.strategy.on_timer, event)
+
+    def _worths(self) -> dict[str, dict[str, int]]:
+        return {strategy_id: runner.worth() for strategy_id, runner in self._runners.items()}
 
     def told(self, event: Event, order: Order) -> None:
         """Keep the books of the strategy that owns the order, and tell it of a venue's report."""

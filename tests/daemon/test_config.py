@@ -371,3 +371,18 @@ def test_the_example_file_names_every_section_and_holds_only_known_settings(proj
         key for key in DECLARED if not re.search(rf"^(# )?{key.split('.')[-1]} = ", text, re.MULTILINE)
     ]
     assert not missing
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ("at = '24:00'", r"allocation\.at: is '24:00', expected a time of day"),
+        ("least_days = 50", r"allocation\.least_days: is 50, more than allocation\.days keeps"),
+        ("method = 'best'", r"allocation\.method: is 'best'"),
+    ],
+)
+def test_an_allocation_that_cannot_be_is_told(tmp_path, lines, says):
+    file = tmp_path / "taped.toml"
+    file.write_text(f"[allocation]\n{lines}\n")
+    with pytest.raises(ConfigError, match=says):
+        load(file)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from daemon import strategies
-from daemon.settings import StrategySettings
+from daemon.settings import AllocationSettings, StrategySettings
 from daemon.trading.strategy import StrategyError
 from schemas.events import DaemonStarted, OperatorCommand, StrategyStarted, StrategyStopped
 from tests.daemon.test_engine import MARKET, running
@@ -181,3 +181,16 @@ async def test_what_is_configured_in_other_words_is_no_change(tmp_path):
     async with configured(tmp_path, {"a": CROSS}) as (engine, _):
         await engine.execute([operator("strategy.set", strategy_id="a", param__fast=7)])
         assert strategies.plan(engine.core.strategies, {"a": words}) == ([], {})
+
+
+def test_the_allocation_is_told_in_millionths_and_seconds_and_not_at_all_without_a_method():
+    assert strategies.allocation(AllocationSettings()) == {}
+    told = strategies.allocation(AllocationSettings(method="kelly", kelly_cap_percent=12.5, at="06:30"))
+    assert told == {
+        "allocation.method": "kelly",
+        "allocation.days": 30,
+        "allocation.least_days": 10,
+        "allocation.cap_ppm": 125_000,
+        "allocation.floor_ppm": 50_000,
+        "allocation.at_s": 23_400,
+    }
