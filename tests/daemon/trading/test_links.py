@@ -256,6 +256,12 @@ def test_a_part_that_one_order_of_a_group_fills_is_taken_off_the_others(floor):
     assert floor.fill(upper, 3) == [replace_of(lower, 7)]
 
 
+def test_what_an_order_of_a_group_fills_beyond_its_quantity_is_taken_off_the_others_too(floor):
+    upper = floor.order(SELL, 4, price=110, oco_group=floor.core.next_seq)
+    lower = floor.order(SELL, 10, order_type=STOP, stop_price=90, oco_group=upper)
+    assert replace_of(lower, 4) in floor.fill(upper, 6)
+
+
 def test_an_order_of_a_group_that_ends_with_nothing_filled_leaves_the_others(floor):
     upper = floor.order(BUY, order_type=STOP, stop_price=110, oco_group=floor.core.next_seq)
     lower = floor.order(SELL, order_type=STOP, stop_price=90, oco_group=upper)
@@ -292,6 +298,14 @@ def test_while_trading_is_halted_children_stay_held_and_the_operator_is_told(flo
     assert floor.status(profit, loss) == ["HELD", "HELD"]
     decisions = floor.take(make.command("trading.resume", reason="test"))
     assert [event.order_id for event in decisions if isinstance(event, OrderSubmitted)] == [profit, loss]
+
+
+def test_a_fill_told_twice_tells_of_held_children_once(floor, make):
+    entry, _, _ = floor.bracket()
+    floor.take(make.command("trading.halt", reason="test"))
+    floor.fill(entry, 4)
+    (fill,) = (event for event in floor.merged if isinstance(event, OrderFilled))
+    assert floor.take(fill) == []
 
 
 def test_while_an_instrument_is_halted_children_do_not_grow(floor, make):
@@ -363,7 +377,11 @@ def test_too_many_children_are_denied(floor):
     entry = floor.order(BUY, 100, price=100)
     for _ in range(MAX_LINKED):
         floor.order(SELL, 1, price=120, parent_id=entry)
-    assert "children" in floor.core.orders[floor.order(SELL, 1, price=120, parent_id=entry)].reason
+    late = floor.order(SELL, 1, price=120, parent_id=entry)
+    assert "children" in floor.core.orders[late].reason
+    # One that ended with nothing filled makes room for another.
+    floor.cancel(next(iter(floor.core.orders.held)))
+    assert floor.status(floor.order(SELL, 1, price=120, parent_id=entry)) == ["HELD"]
 
 
 def test_a_child_needs_neither_cash_nor_a_position_yet(make):
