@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas.codec import CODEC, Codec, CodecError, UnknownEvent
-from schemas.events import EVENT_TYPES, ClockTicked, Event, Side, Trade, is_decision
+from schemas.events import EVENT_TYPES, CancelRequested, ClockTicked, Event, Side, Trade, is_decision
 
 TRADE = Trade(ts_ns=1, received_ns=2, instrument_id=3, price=4, quantity=5, aggressor=Side.BUY)
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -212,6 +212,15 @@ def test_events_cannot_be_changed():
 
 def test_the_clock_is_an_input_and_no_decision():
     assert not is_decision(ClockTicked(ts_ns=1, synchronized=True))
+
+
+@pytest.mark.parametrize(
+    ("source", "decided"),
+    [("operator:anna", False), ("strategy:s", True), ("core:kill", True), ("", False)],
+)
+def test_a_request_is_a_decision_when_a_strategy_or_the_core_is_its_source(source, decided):
+    cancel = CancelRequested(ts_ns=1, order_id=1, source=source, strategy_id="s")
+    assert is_decision(cancel) is decided
 
 
 @pytest.mark.parametrize(
