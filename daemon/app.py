@@ -317,6 +317,8 @@ class Daemon:
         finally:
             task.cancel()
             await asyncio.wait({task})
+            # A task that is cancelled before its first step has not begun its work.
+            work.close()
 
     async def _tick_clock(self) -> None:
         while True:

@@ -43,8 +43,11 @@ from schemas.frame import SCHEMA_EPOCH
 
 log = logging.getLogger(__name__)
 
-EVERY_EVENTS = 1_000_000
-"""Events between two snapshots; about so many at most are replayed after a crash, in 0.5 to 0.6 s."""
+EVERY_EVENTS = 250_000
+"""Events between two snapshots; about so many at most are replayed after a crash, in 0.2 s.
+
+With 50,000 closed orders a snapshot takes 3 to 5 ms of the loop, 60 ms of a thread and 0.5 MB of the disk.
+"""
 
 KEEP = 3
 

@@ -29,6 +29,7 @@ SUITES = {
     "pipeline": Suite("tools.bench.pipeline", "Binance messages to durable, decided and projected"),
     "replay": Suite("tools.bench.replay", "a strategy over a recorded journal"),
     "api": Suite("tools.bench.api", "HTTP latency while 20,000 events/s are ingested"),
+    "start": Suite("tools.bench.start", "a start with ten million events of history"),
     "memory": Suite("tools.bench.memory", "resident memory of the demo after a minute"),
 }
 
@@ -51,7 +52,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--market-data",
         type=Path,
         metavar="DIR",
-        help="recorded Binance files; generated messages without it",
+        help="recorded market data; generated without it",
     )
     parser.add_argument("--quick", action="store_true", help="a tenth of the time, for a first look")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -17,7 +17,7 @@ from daemon.journal.writer import JournalWriter
 from schemas.codec import CODEC
 from schemas.events import Trade
 from schemas.frame import PAGE
-from tools.bench import commit, costs, redis
+from tools.bench import archive, commit, costs, redis
 from tools.bench.report import Result, in_turn
 from tools.bench.samples import trades
 
@@ -31,13 +31,13 @@ CREATE TABLE ticks (seq INTEGER PRIMARY KEY, ts_ns INTEGER, received_ns INTEGER,
 
 
 def measure(scratch: Path, *, market_data: Path | None, quick: bool) -> list[Result]:
-    """Return `journal.batch_256`, whose competitors take turns, and what group commit and verify do."""
-    del market_data
+    """Return `journal.batch_256`, whose competitors take turns, then group commit, verify and archives."""
     return [
         _batches(scratch, quick=quick),
         *commit.measure(scratch, quick=quick),
         _verify(scratch / "journal"),
         costs.measure(scratch, quick=quick),
+        *archive.measure(scratch / "archives", market_data=market_data, quick=quick),
     ]
 
 

@@ -29,19 +29,15 @@ class Running(NamedTuple):
 @contextmanager
 def demo(data: Path, *flags: str) -> Iterator[Running]:
     """Run `taped demo` on a free loopback port while the block runs."""
-    command = [
-        sys.executable,
-        "-m",
-        "tools.cli",
-        "demo",
-        "--json",
-        "--port",
-        "0",
-        "--data",
-        str(data),
-        *flags,
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603  # our own program
+    with running(data, "demo", *flags) as found:
+        yield found
+
+
+@contextmanager
+def running(data: Path, command: str, *flags: str) -> Iterator[Running]:
+    """Run a command that starts a daemon, on a free loopback port, while the block runs."""
+    words = ["-m", "tools.cli", command, "--json", "--port", "0", "--data", str(data), *flags]
+    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE)  # noqa: S603  # our own program
     try:
         yield _started(process, data)
     finally:
