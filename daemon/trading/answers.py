@@ -19,6 +19,7 @@ from daemon.trading.commands import (
     CommandError,
     Kill,
     SetInstrumentState,
+    SetLimits,
     SetParameters,
     SetTradingState,
     StartStrategy,
@@ -31,10 +32,13 @@ from daemon.trading.gate import is_halted
 from daemon.trading.money import MONEY_SCALE
 from daemon.trading.order_table import OrderTable
 from daemon.trading.orders import KILL, LINK, Order, OrderStatus
-from daemon.trading.portfolio import Account, Position
+from daemon.trading.portfolio import Account, Portfolio, Position
 from daemon.trading.risk import free_cash, refusal
+from daemon.trading.risk.limits import MAX_LIMITS, limits_of
+from daemon.trading.risk.state import Risk
 from daemon.trading.runners import MAX_STRATEGIES, Runners, stop_drafts
 from daemon.trading.strategy import StrategyError, check_parameters
+from daemon.trading.valuation import Exchange
 from schemas.decimals import decimal_text
 from schemas.errors import TapedError
 from schemas.events import (
@@ -66,6 +70,7 @@ from schemas.events import (
     ReplaceDenied,
     ReplaceRejected,
     ReplaceRequested,
+    RiskLimitsChanged,
     Severity,
     StrategyParametersChanged,
     StrategyStarted,
@@ -108,11 +113,17 @@ class View(Protocol):
     flattening: set[int] | None
     taker_fee_ppm: int
     strategies: Runners
+    risk: Risk
+
+    portfolio: Portfolio
+    instruments: dict[int, InstrumentDefined]
+    exchange: Exchange
 
     @property
     def positions(self) -> dict[int, Position]: ...  # noqa: D102
     @property
     def account(self) -> Account: ...  # noqa: D102
+    def mark(self, instrument_id: int, quantity: int) -> int | None: ...  # noqa: D102
     def find_instrument(self, symbol: str, venue: str | None = None) -> InstrumentDefined | None: ...  # noqa: D102
 
 
@@ -139,7 +150,8 @@ class Answers:
             CancelRequested: self._cancel,
             ReplaceRequested: self._replace,
             StrategyStopped: self._stopped,
-            **dict.fromkeys((ClockTicked, DaemonStarted, StrategyStarted), self._allocate),
+            ClockTicked: self._ticked,
+            **dict.fromkeys((DaemonStarted, StrategyStarted), self._allocate),
             OperatorCommand: self._command,
             ReconciliationFound: self._reconciliation,
         }
@@ -176,6 +188,7 @@ class Answers:
             self._pending.append(partial(OrderDenied, order_id=order_id, rule="INTERRUPTED", reason=reason))
         for strategy_id, why in view.strategies.broken.items():
             self._pending.extend(stop_drafts(strategy_id, why))
+        self._pending.extend(view.risk.missing())
         self._follow_all()
 
     def _order(self, seq: int, event: OrderRequested) -> None:
@@ -204,6 +217,9 @@ class Answers:
     def _follow(self, seq: int, event: Any) -> None:  # noqa: ARG002
         """Queue what the news of an order means for others."""
         view = self._view
+        risk = view.risk
+        if risk.watch.broken or risk.protections.due:
+            self._pending.extend(risk.missing())
         links = view.orders.links
         if not (links.children or links.groups) and view.flattening is None:
             return
@@ -287,6 +303,10 @@ class Answers:
                 partial(AllocationChanged, share_ppm=allocator.share_ppm(), method=allocator.method)
             )
 
+    def _ticked(self, seq: int, event: ClockTicked) -> None:
+        self._pending.extend(self._view.risk.missing())
+        self._allocate(seq, event)
+
     def _reconciliation(self, seq: int, event: ReconciliationFound) -> None:  # noqa: ARG002
         if event.explained:
             return
@@ -314,13 +334,15 @@ class Answers:
                     self._kill(command, event.who)
                 case Withdraw():
                     self._withdraw(command, event.who)
+                case SetLimits():
+                    self._set_limits(command, event.who)
                 case StartStrategy():
                     self._start(command)
                 case StopStrategy():
                     self._stop(command, event.who)
                 case SetParameters():
                     self._set_parameters(command)
-                case _:  # Deposits have moved the account already; the rest concerns other parts.
+                case _:  # Deposits and resets have moved the account already; the rest concerns other parts.
                     pass
         except TapedError as error:
             self._refuse(str(error))
@@ -347,6 +369,14 @@ class Answers:
         self._pending.append(
             partial(CashWithdrawn, currency=currency, amount=amount, source=f"operator:{who}")
         )
+
+    def _set_limits(self, command: SetLimits, who: str) -> None:
+        risk = self._view.risk
+        changed = {**risk.changed, **command.limits}
+        if len(changed) > MAX_LIMITS:
+            raise CommandError(f"risk.set: more than {MAX_LIMITS} limits")
+        limits_of({**risk.configured, **changed})  # Refused here and not when it is recorded.
+        self._pending.append(partial(RiskLimitsChanged, limits=command.limits, source=f"operator:{who}"))
 
     def _start(self, command: StartStrategy) -> None:
         strategies = self._view.strategies

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from daemon.trading.money import money
+from daemon.trading.risk.limits import LimitError, check_limit, is_off, kind_of
 from schemas.decimals import DecimalError
 from schemas.errors import TapedError
 from schemas.events import OperatorCommand, Scalar, TradingState
@@ -43,6 +44,18 @@ class Withdraw:
 
     currency: str
     amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetLimits:
+    """Limits of risk by name, each checked; None switches one off."""
+
+    limits: dict[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class ResetRisk:
+    """Begin anew with peak and day of equity, forget losses, lift pauses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +111,8 @@ class Kill:
 Command = (
     Deposit
     | Withdraw
+    | SetLimits
+    | ResetRisk
     | StartStrategy
     | StopStrategy
     | SetParameters
@@ -145,6 +160,25 @@ def _amount(event: OperatorCommand) -> int:
     if amount <= 0:
         raise CommandError(f"{event.command}: amount must be above zero")
     return amount
+
+
+def _limits(event: OperatorCommand) -> SetLimits:
+    limits: dict[str, Scalar] = {}
+    for name, value in event.arguments.items():
+        if isinstance(value, list):
+            raise CommandError(f"{event.command}: {name[:MAX_TEXT]} must be a single value")
+        try:
+            if is_off(value):
+                kind_of(name)
+                limits[name] = None
+            else:
+                check_limit(name, value)
+                limits[name] = value
+        except LimitError as error:
+            raise CommandError(f"{event.command}: {error.message}", hint=error.hint) from error
+    if not limits:
+        raise CommandError(f"{event.command}: no limit is named")
+    return SetLimits(limits)
 
 
 def _stop(event: OperatorCommand) -> StopStrategy:
@@ -198,6 +232,8 @@ def _parameters(event: OperatorCommand) -> dict[str, Scalar]:
 _PARSERS: dict[str, Callable[[OperatorCommand], Command]] = {
     "account.deposit": _deposit,
     "account.withdraw": _withdraw,
+    "risk.set": _limits,
+    "risk.reset": lambda _: ResetRisk(),
     "strategy.start": _start,
     "strategy.stop": _stop,
     "strategy.set": _set,

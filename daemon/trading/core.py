@@ -17,12 +17,13 @@ import msgspec
 from daemon.trading.answers import Answers
 from daemon.trading.books import Book
 from daemon.trading.calendar import Calendars
-from daemon.trading.commands import CommandError, Deposit, Kill, parse
+from daemon.trading.commands import CommandError, Deposit, Kill, ResetRisk, parse
 from daemon.trading.money import fee_money, money
 from daemon.trading.order_table import OrderTable
 from daemon.trading.orders import KILL, Order, OrderStateError
 from daemon.trading.portfolio import Account, Portfolio, Position
 from daemon.trading.risk import free_cash
+from daemon.trading.risk.state import Risk
 from daemon.trading.runners import Runners
 from daemon.trading.strategies import STRATEGIES
 from daemon.trading.strategy import Strategy
@@ -60,11 +61,13 @@ from schemas.events import (
     ReplaceDenied,
     ReplaceRejected,
     ReplaceRequested,
+    RiskLimitsChanged,
     SessionCalendarDefined,
     StrategyParametersChanged,
     StrategyStarted,
     StrategyStopped,
     Trade,
+    TradingPaused,
     TradingState,
     TradingStateChanged,
     is_decision,
@@ -126,6 +129,7 @@ class Core:
         self.currency = ""
         self.venue_state = b""
         self.exchange = Exchange(self.instruments)
+        self.risk = Risk(self)
         self.strategies = Runners(kinds, self.books, self)
         self._pending = self.strategies.pending
         self._answers = Answers(self, self._pending)
@@ -160,6 +164,8 @@ class Core:
             AllocationChanged: self._allocated,
             OperatorCommand: self._commanded,
             CashWithdrawn: self._withdrawn,
+            RiskLimitsChanged: self._limits_changed,
+            TradingPaused: self._paused,
             DaemonStarted: self._daemon_started,
             ClockTicked: self._ticked,
         }
@@ -200,11 +206,12 @@ class Core:
 
     def worth(self) -> dict[str, Worth]:
         """Return cash, positions at their marks and exposure, by currency, as money."""
-        return worth_by_currency(self.portfolio, self.instruments, self.mark)
+        rates = self.risk.limits.margin_rates
+        return worth_by_currency(self.portfolio, self.instruments, self.mark, rates)
 
     def total(self) -> Total:
         """Return all of `worth` in the currency of `account.currency`, else of the first deposit."""
-        return self.exchange.total(self.worth(), self.currency or self.account.main_currency, self.mark)
+        return self.exchange.total(self.worth(), self.risk.currency, self.mark)
 
     def equity(self) -> dict[str, int]:
         """Return cash plus positions at their marks, by currency, as money."""
@@ -392,9 +399,12 @@ class Core:
 
     def _requested(self, seq: int, event: OrderRequested) -> None:
         self.orders.open(seq, event)
+        if self.risk.watches:
+            self.risk.look(event.ts_ns)
 
     def _decided(self, seq: int, event: OrderDenied | OrderSubmitted) -> None:  # noqa: ARG002
         order, _ = self.orders.apply(event.order_id, event)
+        self.risk.decided(event, order)
         if self.flattening is not None:
             self._note_unflattened(order)
         self.strategies.decided(order)
@@ -402,6 +412,7 @@ class Core:
     def _reported(self, seq: int, event: Any) -> bool:  # noqa: ARG002
         order, counted = self.orders.apply(event.order_id, event)
         if counted:
+            self.risk.followed(event, order)
             if self.flattening is not None:
                 self._note_unflattened(order)
             self.strategies.told(event, order)
@@ -419,7 +430,9 @@ class Core:
         if not counted:
             return False
         # What the venue filled is ours, whether it should have been filled or not.
-        self.portfolio.apply_fill(event, self.instruments[event.instrument_id])
+        held = self.portfolio.quantity(event.instrument_id) if self.risk.protects else 0
+        realised = self.portfolio.apply_fill(event, self.instruments[event.instrument_id])
+        self.risk.filled(event, order, held=held, profit=realised.average)
         if doubt is not None:
             self._answers.fault(event, OrderStateError(doubt))
         self.strategies.told(event, order)
@@ -429,8 +442,10 @@ class Core:
         order = self.orders.get(event.order_id)
         if order is not None and order.takes(event):
             self.orders.apply(event.order_id, event)
+            self.risk.wished(event, order)
 
     def _state_changed(self, seq: int, event: TradingStateChanged) -> None:  # noqa: ARG002
+        self.risk.state_changed(event)
         self.trading_state = event.state
         self.trading_source = event.source
         if event.state != TradingState.HALTED:
@@ -462,10 +477,22 @@ class Core:
         if isinstance(command, Kill):
             self.flattening = set() if command.flatten else None
         elif isinstance(command, Deposit):
+            before = self.risk.equity()
             self.account.deposit(command.currency, command.amount)
+            self.risk.cash_moved(before)
+        elif isinstance(command, ResetRisk):
+            self.risk.reset()
 
     def _withdrawn(self, seq: int, event: CashWithdrawn) -> None:  # noqa: ARG002
+        before = self.risk.equity()
         self.account.withdraw(event.currency, money(event.amount))
+        self.risk.cash_moved(before)
+
+    def _limits_changed(self, seq: int, event: RiskLimitsChanged) -> None:  # noqa: ARG002
+        self.risk.limits_changed(event)
+
+    def _paused(self, seq: int, event: TradingPaused) -> None:  # noqa: ARG002
+        self.risk.paused(event)
 
     def _daemon_started(self, seq: int, event: DaemonStarted) -> None:  # noqa: ARG002
         fee = event.settings.get(TAKER_FEE_SETTING)
@@ -473,8 +500,10 @@ class Core:
         currency = event.settings.get(CURRENCY_SETTING)
         self.currency = currency if isinstance(currency, str) else ""
         self.strategies.configure(event.settings)
+        self.risk.daemon_started(event)
 
     def _ticked(self, seq: int, event: ClockTicked) -> None:  # noqa: ARG002
+        self.risk.ticked(event)
         self.strategies.tick(event)
 
     def state(self) -> dict[str, Any]:
@@ -496,6 +525,7 @@ class Core:
             "orders": self.orders.state(),
             "working": list(self.orders.working),
             **self.portfolio.state(),
+            "risk": self.risk.state(),
             "strategies": {strategy_id: runner.state() for strategy_id, runner in self.strategies.items()},
             "share_ppm": dict(self.strategies.share_ppm),
             "allocator": self.strategies.allocator.state(),

@@ -23,6 +23,7 @@ from daemon.trading.history import HistoryDump
 from daemon.trading.lots import Lot, Lots
 from daemon.trading.orders import Order, OrderStatus
 from daemon.trading.portfolio import Position
+from daemon.trading.risk.dump import RiskDump, dump_risk, load_risk
 from daemon.trading.runner import RunnerDump
 from daemon.trading.strategies import STRATEGIES
 from daemon.trading.strategy import Strategy, StrategyError
@@ -123,6 +124,7 @@ class _Head(msgspec.Struct, array_like=True):
     maker_fees: dict[str, str] = {}
     currency: str = ""
     venue_state: bytes = b""
+    risk: RiskDump = RiskDump()
 
 
 LIFTS: Mapping[str, Lift] = {}
@@ -199,6 +201,7 @@ def dump(core: Core, venue_state: bytes = b"") -> CoreDump:
                 withdrawals=_texts(account.withdrawals),
                 maker_fees=_texts(account.maker_fees),
                 currency=core.currency,
+                risk=dump_risk(core.risk),
                 undecided=[_plain(order) for order in orders.undecided],
                 held=[_plain(order) for order in orders.held],
                 flattening=None if core.flattening is None else sorted(core.flattening),
@@ -288,6 +291,7 @@ def _load(core: Core, parts: Iterator[bytes | memoryview], *, or_stop: bool) -> 
         closed,
         first_of_client,
     )
+    load_risk(core.risk, head.risk, core.orders.working.values())
     core.strategies.broken.update(head.broken)
     core.strategies.share_ppm.update(head.share_ppm)
     core.strategies.allocator.load(head.allocator)

@@ -153,6 +153,11 @@ class Portfolio:
     account: Account = field(default_factory=Account)
     positions: dict[int, Position] = field(default_factory=dict)
 
+    def quantity(self, instrument_id: int) -> int:
+        """Return the signed quantity that is held of an instrument."""
+        position = self.positions.get(instrument_id)
+        return 0 if position is None else position.quantity
+
     def apply_fill(self, fill: OrderFilled, instrument: InstrumentDefined) -> Realised:
         """Book a fill and its fee; return the profit it realised, before the fee.
 
