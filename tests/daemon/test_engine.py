@@ -207,6 +207,24 @@ async def test_nothing_leaves_after_a_kill_switch_not_even_what_was_queued_befor
         assert statuses == ["CANCELED"] * 3 + ["DENIED"] * 3
 
 
+async def test_an_order_that_a_crash_kept_from_leaving_does_not_leave_a_halted_core_after_the_restart(
+    tmp_path,
+):
+    writer = JournalWriter.open(tmp_path, segment_bytes=1 << 20)
+    core = Core(writer.journal_id)
+    for inputs in (MARKET, [order(1)], [kill()]):
+        writer.append(core.run(list(inputs))[0])
+    writer.close()
+    async with running(tmp_path) as engine:
+        unsent = engine._venue.unsent(engine.core)
+        assert [type(effect) for _, effect in unsent][:1] == [OrderSubmitted]
+        engine.resume(unsent)
+        await until(lambda: not engine.core.orders.working)
+        assert OrderSubmitted not in engine._venue.sent
+        (known,) = engine.core.orders.values()
+        assert known.reason == "trading was halted before it left"
+
+
 async def test_a_kill_switch_cancels_what_works_and_closes_what_is_held(tmp_path):
     async with running(tmp_path) as engine:
         await engine.execute(MARKET)
