@@ -54,7 +54,7 @@ def limits_of(data: Path, confirmed_seq: int | None) -> Limits:
     return Limits(confirmed_seq, projected_seq(data) or None, min(usable, default=None))
 
 
-def shorten(
+def shorten(  # noqa: PLR0913
     data: Path,
     policy: Policy,
     limits: Limits,
@@ -64,6 +64,7 @@ def shorten(
     rest: Callable[[float], object] | None = None,
     done: Callable[[RetentionPlan], object] | None = None,
     kinds: Mapping[str, type[Strategy]] = STRATEGIES,
+    all_kinds: bool = False,
 ) -> list[RetentionPlan]:
     """Let go of what the policy does not keep, some segments at a time; return what went.
 
@@ -75,7 +76,9 @@ def shorten(
         disk: where base states are written and segments removed.
         rest: called after each transaction of events with the seconds it took; may sleep.
         done: called with each plan that was carried out.
-        kinds: strategy classes by kind: all that ran in what goes.
+        kinds: strategy classes by kind.
+        all_kinds: these are all there are. A strategy that ran in what goes and cannot be made of them
+            is stopped for good then; else nothing goes.
 
     Raises:
         JournalLockedError: somebody is archiving, or shortens it too.
@@ -91,7 +94,7 @@ def shorten(
                 return carried_out
             with JournalLock(directory / ARCHIVE):
                 if plan.going:
-                    _put_base(data, plan.first, now_ns, disk, rest, kinds)
+                    _put_base(data, plan.first, now_ns, disk, rest, kinds, all_kinds=all_kinds)
                     carried_out.append(plan)
                 remove_leftovers(directory, disk)
             if plan.going and done is not None:
@@ -109,6 +112,8 @@ def _put_base(
     disk: Disk,
     rest: Callable[[float], object] | None,
     kinds: Mapping[str, type[Strategy]],
+    *,
+    all_kinds: bool,
 ) -> None:
     directory = data / "journal"
     journal, before = JournalReader(directory), first_base(directory)
@@ -116,6 +121,8 @@ def _put_base(
         core = core_at_beginning(before, journal.journal_id, kinds)
         follower = resume(core)
         _pass(journal, first, follower, tables, rest)
+        if not all_kinds:
+            _check_strategies(core)
         draft = draft_base(
             directory,
             header_of(first),
@@ -167,12 +174,15 @@ def _pass(
     tables.skip_to(first.first_seq - 1)
 
 
-def _dumped(core: Core, venue_state: bytes) -> CoreDump:
+def _check_strategies(core: Core) -> None:
     for strategy_id, reason in core.strategies.broken.items():
         raise JournalError(
             f"nothing goes: strategy {strategy_id} cannot be made any more: {reason}",
             hint="if its kind is of a folder of your own, name that folder",
         )
+
+
+def _dumped(core: Core, venue_state: bytes) -> CoreDump:
     try:
         return dump(core, venue_state)
     except DumpError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from daemon.journal.base_file import BaseFile, first_base
 from daemon.journal.errors import JournalCorruptError
+from daemon.journal.listing import beginning
 from daemon.journal.reader import JournalReader
 from daemon.snapshots import load_newest
 from daemon.trading.core import Core
@@ -59,10 +60,11 @@ def core_before_tail(
     """Return the nearest core that is written down; arguments and errors as those of `core_at_end`."""
     if last_seq < 1:
         return Core(journal_id, kinds=kinds)
-    base = first_base(data / "journal")
-    first_seq = 1 if base is None else base.header.first_seq
+    begins = beginning(data / "journal")
+    first_seq = 1 if begins is None else begins.first_seq
     core = load_newest(data, journal_id, code_hash, last_seq, first_seq=first_seq, kinds=kinds)
-    return core_at_beginning(base, journal_id, kinds) if core is None else core
+    # A base state that is damaged is missed only by a start that has no snapshot.
+    return core_at_beginning(first_base(data / "journal"), journal_id, kinds) if core is None else core
 
 
 def core_at_beginning(

@@ -95,6 +95,7 @@ def work(job: Job, kinds: Mapping[str, type[Strategy]] = STRATEGIES) -> None:
                 rest=rest,
                 done=_shortened,
                 kinds=kinds,
+                all_kinds=True,
             )
 
 

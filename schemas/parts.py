@@ -1,6 +1,7 @@
 """Many byte strings as one compressed stream, and back, one at a time; no files.
 
-Each part is 4 bytes of length, little-endian, and the part; all of them together are one zstd frame.
+Each part is 4 bytes of length, little-endian, and the part; behind the last one stand four bytes ff. All
+of it is one zstd frame.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from schemas.errors import TapedError
 MAX_PART_BYTES = 256 << 20
 LEVEL = 1
 _LENGTH = struct.Struct("<I")
+_END = b"\xff\xff\xff\xff"
 
 
 class PartsError(TapedError):
@@ -29,7 +31,7 @@ def packed(parts: Iterable[bytes], level: int = LEVEL) -> Iterator[bytes]:
         piece = compressor.compress(_LENGTH.pack(len(part)) + part)
         if piece:
             yield piece
-    yield compressor.flush()
+    yield compressor.compress(_END) + compressor.flush()
 
 
 def unpacked(stream: IO[bytes]) -> Iterator[bytes]:
@@ -40,19 +42,18 @@ def unpacked(stream: IO[bytes]) -> Iterator[bytes]:
     """
     try:
         with zstandard.ZstdDecompressor().stream_reader(stream, closefd=False) as reader:
-            while head := _exactly(reader, _LENGTH.size):
+            while (head := _exactly(reader, _LENGTH.size)) != _END:
                 (length,) = _LENGTH.unpack(head)
                 if length > MAX_PART_BYTES:
                     raise PartsError(f"a part of {length} bytes, at most {MAX_PART_BYTES} are read")
-                yield _exactly(reader, length) if length else b""
-    except (zstandard.ZstdError, struct.error) as error:
+                yield _exactly(reader, length)
+    except zstandard.ZstdError as error:
         raise PartsError(f"not a stream of parts: {error}") from error
 
 
 def _exactly(reader: IO[bytes], length: int) -> bytes:
-    """Return so many bytes, or none at the end of the stream."""
-    data = reader.read(length)
-    while data and len(data) < length:
+    data = b""
+    while len(data) < length:
         more = reader.read(length - len(data))
         if not more:
             raise PartsError(f"the stream ends {length - len(data)} bytes early")

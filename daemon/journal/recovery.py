@@ -12,10 +12,11 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from daemon.journal.archive_file import read_ends
+from daemon.journal.archive_file import ArchiveReader
 from daemon.journal.disk import Disk
 from daemon.journal.errors import JournalCorruptError
-from daemon.journal.listing import beginning, check_ends, is_archived, list_journal
+from daemon.journal.listing import beginning, check_ends, list_journal
+from daemon.journal.reader import open_segment
 from daemon.journal.segment import SegmentName, SegmentReader
 from schemas.frame import FrameError, NewerFormatError, SegmentHeader
 from schemas.trailer import IndexEntry
@@ -85,7 +86,7 @@ def recover(directory: Path, disk: Disk, *, watermark: int = 0) -> Recovered | N
     check_ends(directory, segments)
     _settle(segments[-1], disk)
     try:
-        state = _check_chain(segments)
+        state = _check_chain(directory, segments)
     except NewerFormatError:
         raise
     except FrameError as error:
@@ -120,30 +121,26 @@ def _remove_unfinished(directory: Path, disk: Disk) -> None:
         disk.unlink(path)
 
 
-def _check_chain(segments: list[SegmentName]) -> Recovered:
+def _check_chain(directory: Path, segments: list[SegmentName]) -> Recovered:
     """Check that every segment but the last is sealed and follows the one before, then read the last."""
     journal = b""
     sha256, crc, next_seq = bytes(32), 0, 1
     for name in segments:
-        if is_archived(name):
-            header, archived_seal, seal_crc = read_ends(name)
-            journal = journal or header.journal
-            if name is not segments[0] or header.number == 1:
-                _check_follows(name, header, journal, (sha256, crc, next_seq))
-            sha256, crc, next_seq = archived_seal.sha256, seal_crc, archived_seal.next_seq
-            continue
-        with SegmentReader(name) as reader:
+        with open_segment(directory, name) as reader:
             header = reader.header
             journal = journal or header.journal
             if name is not segments[0] or header.number == 1:
                 _check_follows(name, header, journal, (sha256, crc, next_seq))
-            seal = reader.find_seal()
-            if seal is not None:
-                sha256, crc, next_seq = seal.seal.sha256, seal.crc, seal.seal.next_seq
-            elif name is not segments[-1]:
-                raise JournalCorruptError(f"{name.path}: has no seal, yet a later segment exists")
+            if isinstance(reader, ArchiveReader):
+                end = reader.footer.seal, reader.footer.seal_crc
             else:
-                return _read_open(reader, header)
+                found = reader.find_seal()
+                if found is None and name is segments[-1]:
+                    return _read_open(reader, header)
+                if found is None:
+                    raise JournalCorruptError(f"{name.path}: has no seal, yet a later segment exists")
+                end = found.seal, found.crc
+        sha256, crc, next_seq = end[0].sha256, end[1], end[0].next_seq
     return Recovered(journal, next_seq, segments[-1].number + 1, sha256, crc, None, None)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from daemon.journal.base_file import BaseFile, first_base
+from daemon.journal.base_file import BaseFile
+from daemon.journal.listing import beginning
 from daemon.journal.reader import JournalReader
 from daemon.readmodel.database import REBUILD_HINT, ReadModelError, ReadModelMismatchError
 from daemon.readmodel.writer import ReadModelWriter
@@ -21,9 +22,9 @@ def open_following(path: Path, journal: JournalReader, keep_ticks: int | None = 
     """
     writer = ReadModelWriter(path, journal.journal_id, keep_ticks=keep_ticks)
     try:
-        base = first_base(journal.directory)
-        if base is not None and writer.applied_seq < base.header.first_seq - 1:
-            _begin(writer, base)
+        begins = beginning(journal.directory)
+        if begins is not None and writer.applied_seq < begins.first_seq - 1:
+            _begin(writer, BaseFile(begins.path))
     except BaseException:
         writer.close()
         raise

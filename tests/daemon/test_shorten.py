@@ -20,6 +20,7 @@ from daemon.journal.reader import JournalReader
 from daemon.journal.repair import apply_repair
 from daemon.journal.retention import Limits, Policy
 from daemon.journal.verify import verify
+from daemon.readmodel.beginning import open_following
 from daemon.readmodel.content import content_hash
 from daemon.readmodel.writer import ReadModelWriter
 from daemon.shorten import limits_of, shorten
@@ -206,10 +207,10 @@ class Forgetful(Strategy):
         return {"learned": 1}
 
 
-def with_strategy(data, kind):
+def with_strategy(data, kind, segments=3):
     stream = [instrument(), command("strategy.start", strategy_id="x", kind=kind, instruments=["S1-USD"])]
     events, _ = Core("0" * 32).run([*stream, *(trade(price=n + 1) for n in range(60))])
-    record(data, events, segments=3)
+    record(data, events, segments=segments)
 
 
 def test_a_strategy_that_gives_no_dump_keeps_the_history_it_needs(tmp_path, monkeypatch):
@@ -239,6 +240,21 @@ def test_a_strategy_whose_state_the_code_does_not_read_is_stopped_and_nothing_el
     (stopped,) = [event for event in events if isinstance(event, StrategyStopped)]
     assert "its state cannot be read" in stopped.reason
     assert ("no strategy kind" if gone else "forgetful gives a dump and takes none") in stopped.reason
+
+
+def test_a_kind_that_is_gone_holds_up_a_command_that_may_not_know_it_and_not_the_daemon(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Forgetful, "load", lambda self, plain: None)
+    monkeypatch.setitem(STRATEGIES, "forgetful", Forgetful)
+    with_strategy(tmp_path, "forgetful", segments=4)
+    cut(tmp_path, limits=Limits(confirmed_seq=first_seq_of(tmp_path, 2) - 1))
+    monkeypatch.undo()
+    with pytest.raises(JournalError, match="x cannot be made any more"):
+        cut(tmp_path)
+    before = state_at_end(tmp_path, OTHER_CODE)
+    assert cut(tmp_path, all_kinds=True)
+    assert state_at_end(tmp_path, OTHER_CODE) == before
 
 
 def rewrite_base(data, change):
@@ -287,13 +303,16 @@ def test_a_damaged_base_state_is_told_and_a_snapshot_still_starts(data):
     core = core_at_end(data, reader.journal_id, CODE, reader.last_seq)
     save(data, core, CODE)
     path = first_base(data / "journal").path
-    content = bytearray(path.read_bytes())
-    content[300] ^= 1
-    path.write_bytes(content)
-    assert "SHA-256" in verify(data / "journal").problems[0]
-    assert state_at_end(data) == list(dump(core).parts())
-    with pytest.raises(JournalCorruptError, match="SHA-256 of the core's state differs"):
-        state_at_end(data, OTHER_CODE)
+    whole = path.read_bytes()
+    for place, why in ((40, "header crc"), (300, "SHA-256")):
+        content = bytearray(whole)
+        content[place] ^= 1
+        path.write_bytes(content)
+        assert why in verify(data / "journal").problems[0]
+        assert state_at_end(data) == list(dump(core).parts())
+        open_following(data / "readmodel.db", reader).close()
+        with pytest.raises(JournalCorruptError, match=why):
+            state_at_end(data, OTHER_CODE)
 
 
 def test_a_base_state_that_is_gone_is_missed(data):
