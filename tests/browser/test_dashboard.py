@@ -140,7 +140,7 @@ async def test_an_order_its_fill_and_the_position_appear_without_reloading(page,
     await page.open(f"{served.url}/")
     await page.until(LAST)
     await served.order()
-    assert "filled" in await page.until("document.querySelector('#orders tr')?.innerText")
+    await page.until("document.querySelector('#orders tr')?.innerText.includes('filled')")
     assert "0.5" in await page.until("document.querySelector('#fills tr')?.innerText")
     assert "long" in await page.until("document.querySelector('#positions tr')?.innerText")
     await page.until("document.getElementById('equity').textContent.includes('USDT')")
