@@ -70,6 +70,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "account": Command(
         "tools.account", "show the account of a running daemon, book deposits and withdrawals"
     ),
+    "risk": Command("tools.risk", "show and set the limits of risk on a running daemon"),
     "breaker": Command("tools.breaker", "list a running daemon's circuit breakers"),
     "bench": Command("tools.bench", "measure this machine: journal, pipeline, replay, api"),
     "check-config": Command("tools.check_config", "show every setting and where its value came from"),

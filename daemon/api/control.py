@@ -22,6 +22,7 @@ from daemon.journal.errors import JournalPoisonedError
 from daemon.journal.reader import Batch
 from daemon.trading.answers import REFUSED
 from daemon.trading.commands import CommandError, parse
+from daemon.trading.risk.limits import LimitError, kind_of, limits_of
 from daemon.trading.strategy import StrategyError, check_parameters
 from schemas.codec import CODEC, CodecError
 from schemas.errors import TapedError
@@ -204,7 +205,23 @@ class Control:
             Problem: 403 for anybody but an admin, 422 for an unknown limit or a value it cannot have.
         """
         _admins_only(identity)
-        await self._give("risk.set", LIMITS.parse(body).limits, identity)
+        limits = LIMITS.parse(body).limits
+        try:
+            limits_of(limits)
+            for name in limits:
+                kind_of(name)
+        except LimitError as error:
+            raise Problem(422, _with_hint(error), code="limit") from None
+        await self._give("risk.set", limits, identity)
+
+    async def reset_risk(self, identity: Identity) -> None:
+        """Begin anew: equity now is the peak and the day's, no loss is remembered, no pause holds.
+
+        Raises:
+            Problem: 403 for anybody but an admin.
+        """
+        _admins_only(identity)
+        await self._give("risk.reset", {}, identity)
 
     async def pay(self, act: str, body: bytes, identity: Identity) -> None:
         """Book a deposit or a withdrawal.

@@ -1,4 +1,4 @@
-"""Addresses of what is commanded: trading, strategies, breakers, payments; and the history of events."""
+"""Addresses of what is commanded: trading, strategies, limits, payments; and the history of events."""
 
 from __future__ import annotations
 
@@ -40,6 +40,9 @@ class ControlRoutes:
             Route("GET", f"{api}/strategies/kinds", self._kinds),
             Route("PATCH", f"{api}/strategies/{{strategy_id}}", self._strategy_change),
             Route("DELETE", f"{api}/strategies/{{strategy_id}}", self._strategy_stop),
+            Route("GET", f"{api}/risk", self._risk),
+            Route("PATCH", f"{api}/risk", self._risk_set),
+            Route("POST", f"{api}/risk/reset", self._risk_reset),
             Route("GET", f"{api}/breakers", self._breakers),
             Route("POST", f"{api}/account/{{act}}", self._pay),
             Route("GET", f"{api}/events", self._events),
@@ -88,6 +91,20 @@ class ControlRoutes:
         if document is None:
             raise Problem(409, f"strategy {strategy_id[:64]} stopped at once; see its reason", code="refused")
         return document
+
+    async def _risk(self, request: web.Request) -> web.Response:
+        parameters(request)
+        return json_response(self._reads.risk())
+
+    async def _risk_set(self, request: web.Request) -> web.Response:
+        body, identity = await read_json_body(request), self._guard.identify(request)
+        await self._control.set_limits(body, identity)
+        return json_response(self._reads.risk())
+
+    async def _risk_reset(self, request: web.Request) -> web.Response:
+        parameters(request)
+        await self._control.reset_risk(self._guard.identify(request))
+        return json_response(self._reads.risk())
 
     async def _breakers(self, request: web.Request) -> web.Response:
         parameters(request)

@@ -85,6 +85,45 @@ SCHEMAS: dict[str, Schema] = {
         ),
     ),
     "StrategyKinds": record(kinds=list_of(ref("StrategyKind"))),
+    "LimitsChange": _asked(
+        ("limits",), limits={**_VALUES, "description": "by name; null takes a limit away"}
+    ),
+    "Risk": record(
+        currency=or_null(TEXT),
+        limits=list_of(
+            record(
+                name=TEXT,
+                value=_SCALAR,
+                configured=_SCALAR,
+                set_by=one_of("operator", "configuration"),
+                expected=TEXT,
+            )
+        ),
+        known={
+            "type": "object",
+            "additionalProperties": TEXT,
+            "description": "every limit there is, and what it may be",
+        },
+        equity=or_null(
+            record(
+                equity=or_null(DECIMAL),
+                peak=or_null(DECIMAL),
+                drawdown_percent=or_null(DECIMAL),
+                day_began_with=or_null(DECIMAL),
+                broken=list_of(TEXT),
+            )
+        ),
+        pauses=list_of(
+            record(
+                instrument_id=or_null(ID),
+                symbol=or_null(TEXT),
+                strategy_id=or_null(TEXT),
+                until_ns=NS,
+                rule=TEXT,
+                reason=TEXT,
+            )
+        ),
+    ),
     "Breaker": record(
         breaker=TEXT,
         state=one_of("closed", "open", "half_open"),
@@ -170,6 +209,18 @@ def operations() -> dict[str, dict[str, Schema]]:
                 strategy,
                 status="202",
             ),
+        },
+        f"{api}/risk": {
+            "get": get("risk", "Limits in force, what they are judged by, and pauses", "Risk"),
+            "patch": _change("setLimits", "Change limits; admins only", "Risk", body="LimitsChange"),
+        },
+        f"{api}/risk/reset": {
+            "post": _change(
+                "resetRisk",
+                "Begin anew: equity now is the peak and the day's, no loss is remembered, no pause holds;"
+                " admins only",
+                "Risk",
+            )
         },
         f"{api}/breakers": {"get": get("breakers", "Circuit breakers around outside calls", "Breakers")},
         f"{api}/account/{{act}}": {

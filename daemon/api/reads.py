@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from daemon.api import views
+from daemon.api.risk_view import risk_document
 from daemon.readmodel.queries import ReadModelQueries, Row
 from daemon.trading.core import Core
 from schemas.events import BarSide, InstrumentDefined
@@ -142,6 +143,10 @@ class Reads:
     def strategy_kinds(self) -> list[Document]:
         """Return the kinds of strategies that can be started, with their parameters."""
         return [views.strategy_kind(kind) for _, kind in sorted(self._core.strategies.kinds.items())]
+
+    def risk(self) -> Document:
+        """Return the limits in force, what they are judged by, and the pauses that hold."""
+        return risk_document(self._core)
 
     def breakers(self) -> list[Document]:
         """Return every circuit breaker that ever changed, by name."""

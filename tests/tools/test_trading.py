@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -88,6 +89,18 @@ def test_money_is_booked_and_shown(daemon, capsys) -> None:
     assert "100,000.00" in run(capsys, "account", "show", *daemon.flags)[1]
 
 
+def test_limits_are_set_shown_and_taken_away(daemon, capsys) -> None:
+    words = ("max_order_value=1000", "max_orders_per_minute=5", "max_position_quantity.BTC-USDT=2")
+    code, out, _ = run(capsys, "risk", "set", *words, *daemon.flags)
+    assert code == 0
+    assert re.search(r"max_order_value +1000 +operator", out)
+    assert "denied by" in run(capsys, *ORDER, "--price", "50000", *daemon.flags)[1]
+    assert run(capsys, "risk", "set", "max_order_value=", *daemon.flags)[0] == 0
+    assert "max_order_value" not in run(capsys, "risk", "show", *daemon.flags)[1]
+    assert "max_order_value" in run(capsys, "risk", "known", *daemon.flags)[1]
+    assert run(capsys, "risk", "reset", *daemon.flags)[0] == 0
+
+
 def test_breakers_that_never_opened_are_told_so(daemon, capsys) -> None:
     assert run(capsys, "breaker", *daemon.flags)[0] == 0
 
@@ -113,6 +126,8 @@ def test_a_bracket_is_told_with_its_children_and_a_replace_follows(daemon, capsy
         ("strategy", "set", "x", "--param", "fast"),
         ("strategy", "set", "x"),
         ("account", "deposit", "EUR"),
+        ("risk", "set"),
+        ("risk", "set", "max_order_value"),
         ("order", "replace", "1"),
         ("order", "replace", "1", "--price", "0"),
         (*ORDER, "--type", "stop"),

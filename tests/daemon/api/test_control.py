@@ -140,6 +140,58 @@ async def test_money_is_paid_in_by_admins_only(rig) -> None:
     assert (status, problem["type"]) == (403, "urn:taped:role")
 
 
+async def test_a_limit_is_set_shown_holds_for_the_next_order_and_is_taken_away(rig, limit_order) -> None:
+    status, told = await send(rig, "PATCH", "/risk", {"limits": {"max_order_value": "1000"}})
+    assert status == 200
+    [limit] = told["limits"]
+    assert (limit["name"], limit["value"], limit["set_by"]) == ("max_order_value", "1000", "operator")
+    assert (await rig.get("/api/v1/risk"))[1] == told
+    _, denied = await rig.post(limit_order)
+    assert (denied["status"], "1000" in denied["reason"]) == ("denied", True)
+    _, told = await send(rig, "PATCH", "/risk", {"limits": {"max_order_value": None}})
+    assert told["limits"] == []
+    assert (await rig.post(limit_order))[0] == 201
+
+
+async def test_equity_is_told_while_a_limit_is_about_it(rig) -> None:
+    assert (await rig.get("/api/v1/risk"))[1]["equity"] is None
+    _, told = await send(rig, "PATCH", "/risk", {"limits": {"max_drawdown_ppm": 100_000}})
+    await rig.post({"instrument": 1, "side": "buy", "type": "market", "quantity": "0.1"})
+    await rig.settle()
+    _, told = await rig.get("/api/v1/risk")
+    assert told["currency"] == "USDT"
+    assert told["equity"]["peak"] == "100000.00"
+    assert told["equity"]["drawdown_percent"] == "0.0012"
+
+
+@pytest.mark.parametrize(
+    ("limits", "text"),
+    [
+        ({}, "limits: expected"),
+        ({"max_order_value": 1000}, "decimal text above zero"),
+        ({"max_order_value": "-1"}, "decimal text above zero"),
+        ({"max_luck": "1"}, "no limit 'max_luck'"),
+        ({"max_luck": None}, "no limit 'max_luck'"),
+        ({"max_orders_per_minute": 0.5}, "an integer from 1"),
+        ({"on_drawdown": "panic"}, "deny, reduce or halt"),
+    ],
+)
+async def test_a_limit_that_cannot_be_is_refused_and_never_enters_the_journal(rig, limits, text) -> None:
+    before = rig.engine.next_seq
+    status, problem = await send(rig, "PATCH", "/risk", {"limits": limits})
+    assert (status, text in problem["detail"]) == (422, True)
+    assert rig.engine.next_seq == before
+
+
+async def test_limits_are_set_and_reset_by_admins_only(rig) -> None:
+    token = await rig.access.create_token("t", Role.TRADER)
+    headers = {"Authorization": f"Bearer {token}"}
+    body = {"limits": {"max_order_value": "1"}}
+    assert (await send(rig, "PATCH", "/risk", body, headers))[0] == 403
+    assert (await send(rig, "POST", "/risk/reset", {}, headers))[0] == 403
+    assert (await send(rig, "POST", "/risk/reset", {}))[0] == 200
+
+
 async def test_the_history_is_found_by_words_and_paged(rig, limit_order) -> None:
     for reason in ("first drill", "second drill", "other"):
         await send(rig, "POST", "/trading/halt", {"reason": reason})
