@@ -78,7 +78,7 @@ def _list(arguments: argparse.Namespace) -> int:
         print_json(document)
     elif document["strategies"]:
         print_table(
-            ("strategy", "kind", "state", "instruments", "parameters", "reason"),
+            ("strategy", "kind", "state", "share", "instruments", "parameters", "reason"),
             [_row(strategy) for strategy in document["strategies"]],
         )
     else:
@@ -91,6 +91,7 @@ def _row(strategy: dict[str, Any]) -> tuple[Any, ...]:
         strategy["strategy_id"],
         strategy["kind"],
         "running" if strategy["running"] else "stopped",
+        strategy["share"] or "",
         ", ".join(strategy["instruments"]),
         _text(strategy["parameters"]),
         strategy["reason"],

@@ -63,6 +63,9 @@ SCHEMAS: dict[str, Schema] = {
         parameters=_VALUES,
         instruments=list_of(TEXT),
         running=FLAG,
+        share=or_null(
+            {**DECIMAL, "description": "part of the equity it sizes with, where that is shared out"}
+        ),
         reason=or_null({"type": "string", "description": "why it stopped"}),
         started_ns=NS,
         stopped_ns=or_null(NS),

@@ -121,7 +121,11 @@ class Reads:
 
     def strategies(self) -> list[Document]:
         """Return every strategy that ever ran, by id."""
-        return [views.strategy(row, self._core.instruments) for row in self._queries.strategies()]
+        core = self._core
+        return [
+            views.strategy(row, core.instruments, core.strategies.share_ppm)
+            for row in self._queries.strategies()
+        ]
 
     def running_strategy(self, strategy_id: str) -> Document | None:
         """Return a strategy as the core runs it now, or None."""
@@ -138,7 +142,7 @@ class Reads:
             "started_ns": runner.started.ts_ns,
             "stopped_ns": None,
         }
-        return views.strategy(row, self._core.instruments)
+        return views.strategy(row, self._core.instruments, self._core.strategies.share_ppm)
 
     def strategy_kinds(self) -> list[Document]:
         """Return the kinds of strategies that can be started, with their parameters."""

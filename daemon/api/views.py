@@ -275,8 +275,11 @@ def instrument_state(row: Row, defined: InstrumentDefined | None) -> Document:
     }
 
 
-def strategy(row: Row, instruments: Mapping[int, InstrumentDefined]) -> Document:
-    """Return a strategy that runs, or that ran and why it stopped."""
+def strategy(
+    row: Row, instruments: Mapping[int, InstrumentDefined], share_ppm: Mapping[str, int]
+) -> Document:
+    """Return a strategy that runs, with its share of the equity, or one that ran and why it stopped."""
+    share = share_ppm.get(row["strategy_id"]) if row["running"] else None
     ids = msgspec.json.decode(row["instrument_ids"], type=list[int])
     names = [f"{instruments[i].symbol}@{instruments[i].venue}" if i in instruments else str(i) for i in ids]
     return {
@@ -285,6 +288,7 @@ def strategy(row: Row, instruments: Mapping[int, InstrumentDefined]) -> Document
         "parameters": msgspec.json.decode(row["parameters"]),
         "instruments": names,
         "running": bool(row["running"]),
+        "share": None if share is None else decimal_text(share, 6),
         "reason": row["reason"],
         "started_ns": row["started_ns"],
         "stopped_ns": row["stopped_ns"],

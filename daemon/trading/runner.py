@@ -173,8 +173,7 @@ class Runner:
             StrategyError: not one of its instruments, a value the journal cannot hold, too many orders,
                 or not the time for it.
         """
-        if instrument_id not in self.holdings:
-            raise StrategyError(f"{self.strategy_id} was not started on instrument {instrument_id}")
+        self._check_instrument(instrument_id)
         draft = order_draft(self.strategy_id, instrument_id, side, quantity, **terms)
         if take_profit is None and stop_loss is None:
             self._emit(draft)
@@ -189,6 +188,7 @@ class Runner:
         Raises:
             StrategyError: as for `submit`.
         """
+        self._check_instrument(instrument_id)
         check_quantity(target)
         if self.warming:
             return
@@ -197,14 +197,17 @@ class Runner:
 
     def _reach(self, instrument_id: int, tag: str = "") -> None:
         """Order what is missing to the target, unless a market order of its own is under way."""
+        pending = self._desk.pending
+        missing = self.targets[instrument_id] - self.holdings[instrument_id].quantity
+        if not missing and not pending:
+            return
         for order in self.orders.values():
             request = order.request
             if request.instrument_id == instrument_id and request.order_type is _MARKET:
                 return
-        pending = self._desk.pending
+        # An earlier target of the same callback is not asked for any more.
         for draft in [draft for draft in pending if self._is_market_draft(draft, instrument_id)]:
             pending.remove(draft)
-        missing = self.targets[instrument_id] - self.quantity(instrument_id)
         if missing:
             self.submit(instrument_id, _BUY if missing > 0 else _SELL, abs(missing), tag=tag)
 
@@ -242,6 +245,10 @@ class Runner:
         self._emit(
             replace_draft(self.strategy_id, order_id, quantity=quantity, price=price, stop_price=stop_price)
         )
+
+    def _check_instrument(self, instrument_id: int) -> None:
+        if instrument_id not in self.holdings:
+            raise StrategyError(f"{self.strategy_id} was not started on instrument {instrument_id}")
 
     def _check_own(self, order_id: int) -> None:
         if order_id not in self.orders:

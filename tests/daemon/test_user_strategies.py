@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 
 import pytest
 
 from daemon import user_strategies
+from daemon.app import Daemon
 from daemon.config import code_hash, load
 from daemon.config_values import ConfigError
+from daemon.journal.reader import JournalReader
+from daemon.settings import StrategySettings
 from daemon.trading.strategies import STRATEGIES
 from daemon.user_strategies import UserStrategyError, load_kinds
+from schemas.events import DaemonStarted, StrategyStarted
+from tests.daemon.test_engine import MARKET
 from tools.cli import main
 
 GOOD = '''
@@ -188,6 +196,38 @@ def test_check_config_tells_what_is_wrong_with_the_folder(folder, tmp_path, caps
     assert main(["check-config", str(file)]) == 1
     error = capsys.readouterr().err
     assert f"{file}: strategies_folder: {folder / 'mine.py'}: anybody on this machine can write it" in error
+
+
+@asynccontextmanager
+async def daemon(data, folder):
+    """A daemon without a market that knows the strategies of a folder, and one that it runs."""
+    flags = {"data": data, "feed.kind": "none", "api.port": 0, "journal.segment_mib": 1}
+    configuration = load(None, {}, {**flags, "strategies_folder": folder})
+    strategies = {"a": StrategySettings("mine", ("BTC-USDT",), {"speed": 3})}
+    settings = replace(configuration.settings, strategies=strategies)
+    made = Daemon(configuration._replace(settings=settings))
+    ready = asyncio.Event()
+    task = asyncio.create_task(made.run(lambda _: ready.set()))
+    await ready.wait()
+    yield made
+    made.stop("the test ends")
+    assert await task == 0
+
+
+async def test_a_daemon_runs_a_strategy_of_the_folder_and_again_after_a_restart(folder, tmp_path):
+    put(folder, "mine.py", GOOD)
+    for _ in range(2):
+        async with daemon(tmp_path / "data", folder) as made:
+            core = made.engine.core
+            if not core.instruments:
+                await made.engine.execute(MARKET)
+            while "a" not in core.strategies:  # noqa: ASYNC110  # nobody tells of it
+                await asyncio.sleep(0.01)
+            assert core.strategies["a"].strategy.values["speed"] == 3
+    events = [e for batch in JournalReader(tmp_path / "data" / "journal").batches() for e in batch.events]
+    hashes = {event.code_hash for event in events if isinstance(event, DaemonStarted)}
+    assert hashes == {code_hash(load_kinds(folder).sources)} != {code_hash()}
+    assert sum(isinstance(event, StrategyStarted) for event in events) == 1
 
 
 @pytest.mark.parametrize("bars", ["['1x']", "['1m up']", "[1]", "'1m'"])

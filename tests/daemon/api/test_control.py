@@ -4,7 +4,7 @@ import pytest
 
 from daemon.api.access import Role
 from daemon.journal.reader import JournalReader
-from schemas.events import OperatorCommand, TradingState
+from schemas.events import AllocationChanged, OperatorCommand, TradingState
 
 START = {
     "strategy_id": "cross",
@@ -79,6 +79,16 @@ async def test_a_strategy_is_started_listed_and_stopped(rig) -> None:
     [stopped] = (await rig.get("/api/v1/strategies"))[1]["strategies"]
     assert (stopped["running"], stopped["reason"]) == (False, "stopped by admin")
     assert (await send(rig, "DELETE", "/strategies/cross"))[0] == 404
+
+
+async def test_a_strategy_tells_its_share_of_the_equity(rig) -> None:
+    _, started = await send(rig, "POST", "/strategies", START)
+    assert started["share"] is None
+    shares = AllocationChanged(ts_ns=1, share_ppm={"cross": 250_000}, method="equal")
+    await rig.engine.execute([shares])
+    await rig.settle()
+    [told] = (await rig.get("/api/v1/strategies"))[1]["strategies"]
+    assert told["share"] == "0.25"
 
 
 async def test_kinds_of_strategies_tell_their_parameters(rig) -> None:
