@@ -22,6 +22,7 @@ from tools.output import print_table
 ROOT = Path(__file__).resolve().parent.parent
 _COPIED = ("daemon", "replay", "schemas", "tests", "tools", "pyproject.toml")
 _CRASH = "tests/crash/journal"
+_JOURNAL = "tests/daemon/journal"
 
 
 class Mutation(NamedTuple):
@@ -167,6 +168,55 @@ MUTATIONS = (
         "        disk.forget(fd)\n",
         "",
         _POWER,
+    ),
+    Mutation(
+        "one writer: the folder's lock",
+        "daemon/journal/lock.py",
+        "            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+        "            pass\n",
+        (f"{_JOURNAL}/test_writer.py",),
+    ),
+    Mutation(
+        "poison: nothing after a failed write or sync",
+        "daemon/journal/writer.py",
+        "        if self._poison is not None:\n",
+        "        if False:\n",
+        (f"{_JOURNAL}/test_writer.py", f"{_CRASH}/test_refusals.py"),
+    ),
+    Mutation(
+        "watermark: an end below what was told",
+        "daemon/journal/recovery.py",
+        "    if state.next_seq <= watermark:\n",
+        "    if False:\n",
+        (f"{_JOURNAL}/test_recovery.py",),
+    ),
+    Mutation(
+        "seal: its hash, by verify",
+        "daemon/journal/verify.py",
+        "    if sha256 != seal.sha256:\n",
+        "    if False:\n",
+        (f"{_JOURNAL}/test_verify.py", f"{_JOURNAL}/test_recovery.py", *_DAMAGE),
+    ),
+    Mutation(
+        "tail: only what is durable, in the writer's process",
+        "daemon/journal/tail.py",
+        "            return batch.last_seq <= self._durable_seq()\n",
+        "            return True\n",
+        (f"{_JOURNAL}/test_tail.py",),
+    ),
+    Mutation(
+        "tail: only what a later frame certifies, elsewhere",
+        "daemon/journal/tail.py",
+        "        return segment.is_followed()\n",
+        "        return True\n",
+        (f"{_JOURNAL}/test_tail.py",),
+    ),
+    Mutation(
+        "archive: proven before the original goes",
+        "daemon/journal/archive.py",
+        "        reader.check()\n",
+        "",
+        (f"{_JOURNAL}/test_archive.py",),
     ),
 )
 

@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from daemon.journal.archive import archive_journal
-from daemon.journal.archive_file import ArchiveReader
+from daemon.journal.archive_file import HEADER_BYTES, ArchiveReader
 from daemon.journal.disk import Disk
 from daemon.journal.errors import JournalCorruptError, JournalError, JournalLockedError
 from daemon.journal.listing import archive_path, is_archived, list_journal
@@ -349,13 +349,14 @@ def test_an_original_goes_only_after_its_archive_and_both_folders_are_durable(li
     assert log == ["sync journal", "sync file", "rename", "sync archive", "unlink", "sync journal"]
 
 
-def test_what_does_not_read_back_as_it_was_written_is_no_archive(little, folder):
+@pytest.mark.parametrize("what", ["header", "block", "footer"])
+def test_what_does_not_read_back_as_it_was_written_is_no_archive(little, folder, what):
     shutil.copytree(little, folder)
 
     class Lying(Disk):
         def write(self, fd, buffers, offset):
             data = bytearray(b"".join(buffers))
-            if offset:
+            if what == {0: "header", HEADER_BYTES: "block"}.get(offset, "footer"):
                 data[len(data) // 2] ^= 4
             super().write(fd, [bytes(data)], offset)
 
