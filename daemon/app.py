@@ -25,6 +25,7 @@ from daemon.disk_reserve import ReserveDisk, StartReserve
 from daemon.disk_space import DiskWatch, look, watch_disk
 from daemon.engine import Engine
 from daemon.hardware.attendant import Hardware
+from daemon.journal.disk import make_folder
 from daemon.journal.errors import JournalPoisonedError
 from daemon.journal.writer import JournalWriter
 from daemon.journal.written import DAY_NS, HOUR_NS, written
@@ -136,7 +137,8 @@ class Daemon:
         raise_descriptor_limit()
         self.hardware.prepare()
         data = self.settings.data
-        data.mkdir(mode=0o750, parents=True, exist_ok=True)
+        # Before the journal: what it promises is only as durable as the names of the folders above it.
+        make_folder(data, mode=0o750)
         started = time.perf_counter()
         self.engine, projector = await stack.enter_async_context(self._sequence(data))
         queries = ReadModelQueries(data / "readmodel.db")
@@ -165,7 +167,8 @@ class Daemon:
         """Open the journal and rebuild core and read model from it; close in reverse."""
         readmodel, journal = data / "readmodel.db", data / "journal"
         segment_bytes = self.settings.journal.segment_mib << 20
-        disk = self._journal_disk = ReserveDisk(data, segment_bytes)
+        # The journal may be a link to another disk than the rest.
+        disk = self._journal_disk = ReserveDisk(journal if journal.is_dir() else data, segment_bytes)
         reserve = StartReserve(data)
         reserve.release()
         code = self._code_hash

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from daemon.journal.disk import make_folder
 from daemon.journal.reader import JournalReader
 from daemon.journal.writer import JournalWriter
 from daemon.readmodel.beginning import open_following
@@ -130,7 +131,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     _check(arguments.files, options)
     data: Path = arguments.data
-    data.mkdir(parents=True, exist_ok=True)
+    make_folder(data)
     report = Report()
     try:
         with (

@@ -105,3 +105,15 @@ class Disk:
 
 DISK = Disk()
 """The disk everything uses unless a test puts another under it."""
+
+
+def make_folder(folder: Path, *, mode: int = 0o777, disk: Disk = DISK) -> None:
+    """Make a folder and those above it where they are not there; their names are durable on return.
+
+    Raises:
+        OSError: one cannot be made, or the device refused.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    for path in made:
+        disk.sync_directory(path.parent)

@@ -209,6 +209,8 @@ class SegmentReader:
             yield Frame(header, body)
 
     def _advance(self, header: FrameHeader, body: memoryview) -> None:
+        if header.type is not FrameType.DATA:
+            _check_empty(header, segment=self.name.number)
         if header.type is FrameType.SEAL:
             self.sealed, self.sealed_at = _seal(header, body, segment=self.name.number), self.offset
         self.offset += header.total_bytes
@@ -284,8 +286,18 @@ class SegmentReader:
         return header is not None and header.nonce == self.header.nonce
 
 
+def _check_empty(header: FrameHeader, *, segment: int) -> None:
+    """Refuse numbers that are taken up by no event: a gap that nobody told of."""
+    if header.event_count:
+        raise TrailerError(
+            f"segment {segment}, byte {header.offset}: a frame of type {header.type.name} counts "
+            f"{header.event_count} events, and holds none"
+        )
+
+
 def _seal(header: FrameHeader, body: memoryview, *, segment: int) -> Seal:
     """Read a seal that may be relied on: its end is its own place, its index stays in front of it."""
+    _check_empty(header, segment=segment)
     seal = decode_seal(body)
     outside = [entry.offset for entry in seal.index if not PAGE <= entry.offset < header.offset]
     if seal.next_seq != header.first_seq or outside:

@@ -59,16 +59,23 @@ class JournalTail:
         """
         while True:
             if self._segment is None:
-                last = list_segments(self._directory)[-1]
+                last = self._newest()
                 if last.number <= self._followed:
                     return
                 yield from self._finished_before(last)
                 self._segment = _LiveSegment(last)
             yield from self._live(self._segment)
-            if self._held is not None or self._segment.sealed is None:
+            if self._held is None and self._segment.sealed is not None:
+                self._followed = self._segment.name.number
+            elif not self._segment.is_replaced():
                 return
-            self._followed = self._segment.name.number
             self.close()
+
+    def _newest(self) -> SegmentName:
+        segments = list_segments(self._directory)
+        if not segments:
+            raise JournalCorruptError(f"{self._directory}: the newest segment is missing")
+        return segments[-1]
 
     def _finished_before(self, last: SegmentName) -> Iterator[Batch]:
         """Yield what is left of earlier segments: each was durable before the last one got its name."""
@@ -100,6 +107,7 @@ class JournalTail:
 
     def close(self) -> None:
         """Let the file go."""
+        self._held = None
         if self._segment is not None:
             self._segment.close()
             self._segment = None
@@ -121,6 +129,10 @@ class _LiveSegment(SegmentReader):
             if item.header.type is FrameType.DATA:
                 return Batch(item.header.first_seq, CODEC.decode(item.body), item.header.append_ns)
         return None
+
+    def is_replaced(self) -> bool:
+        """Whether the file has lost its name: a repair wrote the segment anew."""
+        return os.fstat(self._fd).st_nlink == 0
 
     def is_followed(self) -> bool:
         """Whether a frame was begun behind the last one that was read."""

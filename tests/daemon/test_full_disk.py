@@ -156,6 +156,22 @@ def test_ticks_shed_until_the_stop_are_told_before_it(small_disk):
     assert sum(gap.lost for gap in gaps) >= before
 
 
+def test_a_journal_that_lies_on_another_disk_is_judged_by_that_disk(small_disk, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (small_disk / "journal").mkdir()
+    (data / "journal").symlink_to(small_disk / "journal")
+    with running(data) as daemon:
+        first = taken(daemon, "first")
+        fill_up(small_disk / "other")
+        wait_for(lambda: health(daemon)["disk"] == "refuse_risk")
+        (small_disk / "other").unlink()
+        wait_for(lambda: health(daemon)["disk"] == "ok")
+        daemon.terminate()
+        assert daemon.wait(15) == 0
+    assert first in orders_in(events_of(data))
+
+
 def test_a_daemon_that_starts_on_a_full_disk_serves_reads_and_trades_once_there_is_space(small_disk):
     data = small_disk / "data"
     with running(data, segment_mib=8) as daemon:

@@ -32,15 +32,18 @@ def test_hostile_segments_raise_nothing_but_the_journals_errors(project_root, se
 
 
 @pytest.mark.parametrize(
-    ("kind", "body"),
+    ("kind", "body", "count"),
     [
-        (FrameType.SEAL, [77, 1, 0, 0, bytes(32), []]),
-        (FrameType.SEAL, [3, 1, 0, 0, bytes(32), [[1, 1 << 62, 0]]]),
-        (FrameType.SEAL, [3, 1, 0, 0, bytes(32), [[1, -4096, 0]]]),
-        (FrameType.GAP, [1, 2, "reason", "file"]),
+        (FrameType.SEAL, [77, 1, 0, 0, bytes(32), []], 0),
+        (FrameType.SEAL, [3, 1, 0, 0, bytes(32), [[1, 1 << 62, 0]]], 0),
+        (FrameType.SEAL, [3, 1, 0, 0, bytes(32), [[1, -4096, 0]]], 0),
+        (FrameType.SEAL, [3, 1, 0, 0, bytes(32), []], 1),
+        (FrameType.GAP, [1, 2, "reason", "file"], 0),
+        (FrameType.GAP, [3, 5, "reason", "file"], 2),
+        (FrameType.MARK, [], 7),
     ],
 )
-def test_a_whole_seal_or_gap_that_says_what_cannot_be_is_refused_not_cut(journal, kind, body):
+def test_a_whole_frame_that_says_what_cannot_be_is_refused_not_cut(journal, kind, body, count):
     make_journal(journal, [2])
     (name,) = list_segments(journal)
     with SegmentReader(name) as reader:
@@ -51,7 +54,7 @@ def test_a_whole_seal_or_gap_that_says_what_cannot_be_is_refused_not_cut(journal
             first_seq=3,
             offset=reader.offset,
             append_ns=1,
-            event_count=0,
+            event_count=count,
             type_=kind,
             nonce=reader.header.nonce,
         )

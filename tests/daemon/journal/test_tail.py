@@ -7,8 +7,11 @@ from itertools import islice
 
 import pytest
 
+from daemon.journal.archive import archive_journal
 from daemon.journal.errors import JournalCorruptError
+from daemon.journal.repair import apply_repair
 from daemon.journal.tail import LONGEST_PAUSE_S, SHORTEST_PAUSE_S, JournalTail, follow
+from schemas.events import Trade
 
 from .conftest import crash, open_small, trades
 
@@ -119,6 +122,37 @@ def test_damage_is_refused_and_not_waited_for(folder):
         file.seek(4096 * 2 + 70)
         file.write(b"\xff\xff")
     with pytest.raises(JournalCorruptError, match="yet a whole frame follows"):
+        prices(JournalTail(folder).poll())
+
+
+def test_a_segment_that_a_repair_wrote_anew_is_followed_without_a_break(folder):
+    writer = open_small(folder)
+    for n in range(1, 6):
+        writer.append(trades(n, 1))
+    crash(writer)
+    tail = JournalTail(folder)
+    assert prices(tail.poll()) == [1, 2, 3, 4]
+    (path,) = folder.glob("*.evl")
+    with path.open("r+b") as file:
+        file.seek(4096 * 2 + 70)
+        file.write(b"\xff\xff")
+    apply_repair(folder)
+    with open_small(folder) as again:
+        again.append(trades(8, 1))
+        again.mark()
+        told = [event for batch in tail.poll() for event in batch.events]
+    assert [event.price for event in told if isinstance(event, Trade)] == [5, 8]
+    assert tail.next_seq == 9
+
+
+def test_a_journal_without_its_newest_segment_is_refused(folder):
+    with open_small(folder) as writer:
+        for n in range(300):
+            writer.append(trades(n, 1))
+    archive_journal(folder)
+    (path,) = folder.glob("*.evl")
+    path.unlink()
+    with pytest.raises(JournalCorruptError, match="newest segment is missing"):
         prices(JournalTail(folder).poll())
 
 

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from daemon.journal.disk import Disk
+from daemon.journal.disk import Disk, make_folder
 from daemon.journal.errors import JournalError, JournalLockedError, JournalPoisonedError
 from daemon.journal.lock import JournalLock, holder
 from daemon.journal.reader import JournalReader
@@ -34,6 +34,21 @@ def test_what_was_appended_can_be_read_while_the_writer_holds_the_journal(folder
         writer.append(trades(1, 10))
         assert read_prices(folder) == list(range(1, 11))
         assert JournalReader(folder).last_seq == 10
+
+
+def test_the_names_of_new_folders_above_a_journal_are_durable(tmp_path):
+    synced = []
+
+    class Logged(Disk):
+        def sync_directory(self, directory):
+            super().sync_directory(directory)
+            synced.append(directory)
+
+    make_folder(tmp_path / "a" / "b" / "c", disk=Logged())
+    assert (tmp_path / "a" / "b" / "c").is_dir()
+    assert synced == [tmp_path / "a" / "b", tmp_path / "a", tmp_path]
+    make_folder(tmp_path / "a" / "b" / "c", disk=Logged())
+    assert len(synced) == 3
 
 
 def test_every_frame_is_synced_before_append_returns(folder):
