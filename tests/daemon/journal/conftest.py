@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from daemon.journal.disk import DISK, Disk
 from daemon.journal.reader import JournalReader
 from daemon.journal.retention import remove_leftovers
 from daemon.journal.segment import SegmentName
+from daemon.journal.verify import verify
 from daemon.journal.writer import JournalWriter
 from schemas.events import Side, Trade
+from tools.independent import compare
 
 SMALL = 1 << 20
 
@@ -57,5 +60,9 @@ def crash(writer: JournalWriter) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Where a journal may be made; if it is whole in the end, the second reader must say so too."""
+    directory = tmp_path / "journal"
+    yield directory
+    if list(directory.glob("*.evl")) and verify(directory).passed:
+        assert compare(directory) == []

@@ -67,9 +67,10 @@ def test_progress_adds_up_to_the_bytes_that_were_checked(folder, segments, share
 
 
 def test_a_process_that_is_killed_is_told(folder, segments, shared, monkeypatch):
-    monkeypatch.setattr("daemon.journal.verify._check", _killed)
-    with pytest.raises(JournalError, match="ended from outside"):
-        verify(folder, processes=2)
+    with monkeypatch.context() as patch:
+        patch.setattr("daemon.journal.verify._check", _killed)
+        with pytest.raises(JournalError, match="ended from outside"):
+            verify(folder, processes=2)
 
 
 def test_a_small_journal_is_not_worth_another_process(folder, segments, monkeypatch):
