@@ -17,9 +17,8 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 import msgpack
-import zstandard
 
-from tools.independent_archive import ArchiveDamagedError, segment_of
+from tools.independent_archive import OTHER_FORM, ArchiveDamagedError, segment_of
 
 _PAGE = 4096
 _DATA, _MARK, _SEAL, _GAP = 1, 2, 3, 4
@@ -63,7 +62,7 @@ def read(directory: Path) -> Iterator[_Event]:
         try:
             data = _segment_bytes(path)
             end = yield from _segment(path, data, end, last=path is paths[-1])
-        except (TypeError, ValueError, LookupError, struct.error, zstandard.ZstdError) as error:
+        except OTHER_FORM as error:
             raise DamagedError(
                 f"{path.name}: something has another form than it must have: {error}"
             ) from error

@@ -23,6 +23,19 @@ _MOST, _MOST_BYTES = 1 << 20, 256 << 20
 _pack = msgpack.Packer(autoreset=True)
 
 
+OTHER_FORM = (
+    TypeError,
+    ValueError,
+    LookupError,
+    OverflowError,
+    RuntimeError,
+    struct.error,
+    msgpack.UnpackException,
+    zstandard.ZstdError,
+)
+"""What comes of bytes whose checksum holds and that are not what the format demands."""
+
+
 class ArchiveDamagedError(Exception):
     """A byte is not what the format demands; the text says where."""
 
@@ -32,7 +45,7 @@ def segment_of(data: bytes) -> bytes:
 
     Raises:
         ArchiveDamagedError: a checksum does not hold.
-        TypeError, ValueError, LookupError, struct.error: something has another form than it must have.
+        OTHER_FORM: something has another form than it must have.
     """
     blocks, page, seal_crc, sha256, length = _ends(data)
     pieces, at = [page], _PAGE
@@ -141,7 +154,11 @@ def _column(column: list[Any], count: int, earlier: Sequence[list[Any]] = ()) ->
 
 def _inflated(data: bytes, size: int) -> bytes:
     _demand(0 <= size <= _MOST_BYTES, _HEADER, f"a column of {size} bytes")
-    return zstandard.ZstdDecompressor().decompress(data, max_output_size=size) if size else b""
+    if not size:
+        return b""
+    # Asked before: what a frame says of its own length is allocated, whatever limit is given.
+    _demand(zstandard.frame_content_size(data) == size, _HEADER, f"compressed data of {size} bytes")
+    return zstandard.ZstdDecompressor().decompress(data)
 
 
 def _unpack(data: bytes) -> Any:

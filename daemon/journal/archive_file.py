@@ -34,6 +34,7 @@ from typing import Any, NamedTuple, Self
 from zlib import crc32
 
 import msgspec
+import zstandard
 
 from daemon.journal.errors import JournalCorruptError, JournalError
 from daemon.journal.segment import SegmentName, SegmentReader
@@ -48,7 +49,7 @@ from schemas.columns import (
     decode_rows,
     encode_rows,
 )
-from schemas.frame import PAGE, FrameError, FrameType, NewerFormatError, SegmentHeader
+from schemas.frame import MAX_BODY_BYTES, PAGE, FrameError, FrameType, NewerFormatError, SegmentHeader
 from schemas.trailer import Seal, TrailerError, decode_gap
 
 MAGIC = b"TAPEDARC"
@@ -62,6 +63,22 @@ _CRC = struct.Struct("<I")
 _EPOCH = struct.Struct("<H")
 _EPOCH_AT = 50
 _MAX_FRAMES = 1 << 20
+
+
+_LIES = (
+    ColumnError,
+    CodecError,
+    TrailerError,
+    msgspec.MsgspecError,
+    zstandard.ZstdError,
+    struct.error,
+    LookupError,
+    OverflowError,
+    RuntimeError,  # RecursionError is one.
+    TypeError,
+    ValueError,
+)
+"""What reading a block may raise whose checksum holds and whose content lies: no other way to tell it."""
 
 
 class BlockEntry(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -249,8 +266,8 @@ class ArchiveReader:
             block, frames = self._read_block(entry)
             try:
                 yield from _batches(entry, frames, decode_events(block.events))
-            except (ColumnError, CodecError, TrailerError) as error:
-                raise self._damaged(entry.offset, error.message) from error
+            except _LIES as error:
+                raise self._damaged(entry.offset, f"not what it says: {error}") from error
 
     def _read_block(self, entry: BlockEntry) -> tuple[Block, list[_Frame]]:
         data = os.pread(self._fd, entry.length, entry.offset)
@@ -259,7 +276,7 @@ class ArchiveReader:
         try:
             block = _block_decoder.decode(data)
             return block, _frames(block)
-        except (msgspec.MsgspecError, ColumnError, ValueError) as error:
+        except _LIES as error:
             raise self._damaged(entry.offset, f"not a block: {error}") from error
 
     def frames_of(self, entry: BlockEntry) -> list[KeptFrame]:
@@ -275,8 +292,8 @@ class ArchiveReader:
                 KeptFrame(item.type, item.event_count, item.append_ns, item.epoch, bytes(body))
                 for item, body in zip(frames, bodies, strict=True)
             ]
-        except (ColumnError, ValueError) as error:
-            raise self._damaged(entry.offset, str(error)) from error
+        except _LIES as error:
+            raise self._damaged(entry.offset, f"not what it says: {error}") from error
 
     def segment(self) -> Iterator[bytes]:
         """Yield the bytes of the segment file as it was, a frame at a time, header page first.
@@ -294,8 +311,8 @@ class ArchiveReader:
                     yield data
                     offset += len(data)
                     seq = decode_gap(body).next_seq if item.type is FrameType.GAP else seq + item.event_count
-            except (ColumnError, TrailerError, ValueError) as error:
-                raise self._damaged(entry.offset, str(error)) from error
+            except _LIES as error:
+                raise self._damaged(entry.offset, f"not what it says: {error}") from error
         if (crc, seq) != (self.footer.seal_crc, self.footer.seal.next_seq):
             raise self._damaged(self.file_bytes, "the frames do not end as the seal says")
 
@@ -376,6 +393,8 @@ def _bodies(frames: list[_Frame], rows: list[Any]) -> Iterator[bytes]:
 def _pack_frame(item: _Frame, body: bytes, nonce: bytes, place: tuple[int, int, int]) -> tuple[bytes, int]:
     """Return a frame's bytes and its header CRC; `place` is the chain, the first seq and the offset."""
     previous_crc, first_seq, offset = place
+    if len(body) > MAX_BODY_BYTES:
+        raise ColumnError(f"a frame of {len(body)} bytes, at most {MAX_BODY_BYTES} are written")
     buffers, crc, _ = frame.pack_frame(
         body,
         previous_crc=previous_crc,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
@@ -16,6 +17,16 @@ def test_every_clause_of_the_promise_names_tests_that_exist(project_root):
     table = promise.PAGE.read_text(encoding="utf-8").partition("| proven by |")[2].partition("\n\n")[0]
     assert len(CLAUSES) == table.count("\n") - 1, "each row of the table is a clause with its tests"
     assert set(NAMES) <= set(promise.places(project_root / "tests"))
+
+
+@pytest.mark.parametrize("page", ["daemon/journal/README.md", "tests/crash/README.md"])
+def test_every_test_that_a_page_names_exists(project_root, page):
+    named = set(
+        re.findall(r"`(?:\S+/)?(test_\w+)(?:\.py)?`", (project_root / page).read_text(encoding="utf-8"))
+    )
+    files = {path.stem for path in (project_root / "tests").rglob("test_*.py")}
+    assert len(named) > 20
+    assert sorted(named - files - set(promise.places(project_root / "tests"))) == []
 
 
 @pytest.mark.parametrize(

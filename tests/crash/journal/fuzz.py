@@ -1,7 +1,7 @@
 """`python -m tests.crash.journal.fuzz --rounds 100000`: hostile segments against everything that reads.
 
-Random bytes, damaged segments, and segments whose checksums hold while their numbers, lengths and
-bodies lie. Under a limit of memory. Nothing may escape but the journal's own errors.
+Random bytes, damaged segments and archives, and such whose checksums hold while their numbers,
+lengths, bodies and columns lie. Under a limit of memory. Nothing may escape but the journal's own errors.
 """
 
 from __future__ import annotations
@@ -18,22 +18,32 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import msgpack
+import zstandard
 
+from daemon.journal.archive import archive_journal
+from daemon.journal.archive_file import HEADER_BYTES, pack_end
+from daemon.journal.listing import archive_path
 from daemon.journal.reader import JournalReader
 from daemon.journal.recovery import recover
+from daemon.journal.repair import plan_repair
 from daemon.journal.segment import segment_path
+from daemon.journal.tail import JournalTail
 from daemon.journal.verify import verify
+from daemon.journal.written import written
 from schemas.errors import TapedError
 from schemas.frame import PAGE, FrameType, SegmentHeader, frame_bytes, pack_segment_header
-from tests.crash.journal.journals import NO_SYNC, make_journal
+from tests.crash.journal.journals import NO_SYNC, make_journal, open_tiny, trades
 from tools.independent import DamagedError, compare, read
 
 MEMORY_BYTES = 768 << 20
 _NONCE = b"12345678"
 _WEIRD = (0, 1, 2, 255, 65_536, 65_537, 1 << 24, (1 << 24) + 1, (1 << 31) - 1, (1 << 32) - 1)
+_BOMB = zstandard.ZstdCompressor().compress(bytes(MEMORY_BYTES // 2))
+"""Twice what it promises does not fit."""
 _WEIRD_64 = (*_WEIRD, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, PAGE, 2 * PAGE)
 
 
@@ -81,8 +91,7 @@ def _body(choice: random.Random, kind: FrameType, offset: int) -> tuple[bytes, i
 def _events(choice: random.Random, weird: object) -> tuple[bytes, int]:
     style = choice.randrange(5)
     if style == 0:
-        # Deeper than the interpreter's recursion limit is not tried: msgspec raises RecursionError there.
-        depth = choice.choice((10, 300))
+        depth = choice.choice((10, 300, 5000))
         nested = b"\x91" * depth + b"\xc0"
         event = choice.choice((b"\x94\xcc\xc8\x01\x05", b"\x9c\x02\x01\x05\x05\x01\x01\x01\x01\xc0\x00\xa0"))
         return b"\x91" + event + nested, 1
@@ -122,13 +131,72 @@ def hostile(choice: random.Random, sample: bytes) -> bytes:
     return choice.randbytes(choice.choice((0, 1, 64, PAGE, 3 * PAGE + 7)))
 
 
-def attack(folder: Path, content: bytes) -> Counter[str]:
+def hostile_archive(choice: random.Random, sample: bytes) -> bytes:
+    """An archive of which something is not as it was; most of them with checksums that hold."""
+    if choice.random() < 0.2:
+        return damaged_segment(choice, sample)
+    (length,) = struct.unpack_from("<I", sample, len(sample) - 16)
+    footer = msgpack.unpackb(sample[-16 - length : -16])
+    blocks = [sample[entry[0] : entry[0] + entry[1]] for entry in footer[0]]
+    at = choice.randrange(len(blocks))
+    if choice.random() < 0.8:
+        blocks[at] = msgpack.packb(_lied(choice, msgpack.unpackb(blocks[at])))
+    offset = HEADER_BYTES
+    for entry, block in zip(footer[0], blocks, strict=True):
+        entry[:3] = [offset, len(block), crc32(block)]
+        offset += len(block)
+    if choice.random() < 0.3:
+        footer = _lied(choice, footer)
+    packed = msgpack.packb(footer)
+    return sample[:HEADER_BYTES] + b"".join(blocks) + packed + pack_end(packed)
+
+
+def _lied(choice: random.Random, value: Any) -> Any:
+    """Return msgpack's value with something in it, at any depth, put in the place of something else."""
+    if isinstance(value, list) and value and choice.random() < 0.9:
+        at = choice.randrange(len(value))
+        style = choice.random()
+        if style < 0.05:
+            return value[:at]
+        if style < 0.1:
+            return [*value, value[at]]
+        return [*value[:at], _lied(choice, value[at]), *value[at + 1 :]]
+    if isinstance(value, bytes) and choice.random() < 0.8:
+        return _lied_bytes(choice, value)
+    return choice.choice([*_WEIRD_64, -1, -(1 << 63), None, "x", b"", 1.5, True, [], [1], {}])
+
+
+def _lied_bytes(choice: random.Random, value: bytes) -> bytes:
+    """Columns are msgpack in msgpack, and compressed: lie on any level."""
+    style = choice.random()
+    if style < 0.3:
+        try:
+            return bytes(msgpack.packb(_lied(choice, msgpack.unpackb(value))))
+        except (ValueError, msgpack.UnpackException):
+            pass
+    if style < 0.6:
+        try:
+            plain = zstandard.ZstdDecompressor().decompress(value) if len(value) < PAGE else b""
+            return zstandard.ZstdCompressor().compress(_lied_bytes(choice, plain))
+        except zstandard.ZstdError:
+            pass
+    if style < 0.65:
+        return _BOMB
+    if style < 0.7:
+        return b"\x91" * choice.choice((900, 5000)) + b"\xc0"
+    content = bytearray(value or b"\0")
+    content[choice.randrange(len(content))] ^= 1 << choice.randrange(8)
+    return bytes(content)
+
+
+def attack(folder: Path, content: bytes, *, archived: bool = False) -> Counter[str]:
     """Let everything read the segment; return which errors came.
 
     Raises:
         Exception: any that is not the journal's own.
     """
-    path = segment_path(folder, 1, 1)
+    path = archive_path(folder, 1, 1) if archived else segment_path(folder, 1, 1)
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
     readers: dict[str, Callable[[], object]] = {
         "batches": lambda: list(JournalReader(folder).batches()),
@@ -138,6 +206,9 @@ def attack(folder: Path, content: bytes) -> Counter[str]:
         "recover": lambda: recover(folder, NO_SYNC),
         "independent": lambda: list(read(folder)),
         "compare": lambda: compare(folder),
+        "repair": lambda: plan_repair(folder),
+        "written": lambda: written(folder),
+        "tail": lambda: list(JournalTail(folder).poll()),
     }
     seen: Counter[str] = Counter()
     for name, call in readers.items():
@@ -150,6 +221,17 @@ def attack(folder: Path, content: bytes) -> Counter[str]:
     return seen
 
 
+def _samples(folder: Path) -> list[bytes]:
+    """Return a sealed segment, and its archive; a second segment is made behind it."""
+    sample = folder / "sample"
+    make_journal(sample, [1, 2, 40], seal=True)
+    with open_tiny(sample) as writer:
+        writer.append(trades(writer.next_seq, 3))
+    plain = segment_path(sample, 1, 1).read_bytes()
+    archive_journal(sample)
+    return [plain, archive_path(sample, 1, 1).read_bytes()]
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="fuzz", description=__doc__)
     parser.add_argument("--rounds", type=int, default=2000)
@@ -157,17 +239,21 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     folder = Path(tempfile.mkdtemp(prefix="taped-fuzz-"))
-    make_journal(folder / "sample", [1, 2, 40], seal=True)
-    sample = segment_path(folder / "sample", 1, 1).read_bytes()
-    journal = folder / "journal"
+    samples = _samples(folder)
+    journal, archives = folder / "journal", folder / "archives"
     journal.mkdir()
+    # Only older segments are archived: a newer one stands behind the hostile one.
+    shutil.copytree(folder / "sample", archives, ignore=shutil.ignore_patterns("0000000001-*"))
     seen: Counter[str] = Counter()
     started = time.monotonic()
     for round_ in range(arguments.rounds):
         seed = arguments.seed * 1_000_003 + round_
-        content = hostile(random.Random(seed), sample)
+        choice = random.Random(seed)
+        archived = choice.random() < 0.4
+        make = hostile_archive if archived else hostile
+        content = make(choice, samples[archived])
         try:
-            seen += attack(journal, content)
+            seen += attack(archives if archived else journal, content, archived=archived)
         except BaseException:
             (folder / "culprit.evl").write_bytes(content)
             sys.stderr.write(f"round {round_} of seed {arguments.seed}: see {folder / 'culprit.evl'}\n")
