@@ -20,7 +20,7 @@ from daemon.api.app import create_app
 from daemon.api.health import look as look_at_health
 from daemon.api.serving import serve
 from daemon.breaker import BreakerLimits
-from daemon.config import Configuration, code_hash, config_hash
+from daemon.config import Configuration, code_hash, config_hash, risk_limits
 from daemon.disk_reserve import ReserveDisk, StartReserve
 from daemon.disk_space import DiskWatch, look, watch_disk
 from daemon.engine import Engine
@@ -253,6 +253,7 @@ class Daemon:
             "venue.kind": venue.kind,
             **recorded(venue_options(venue)),
             CURRENCY_SETTING: self.settings.account.currency,
+            **risk_limits(self.settings.risk),
             BARS_SETTING: ",".join(self.settings.history.bars),
             KEEP_SETTING: self.settings.history.keep_bars,
             TICKS_SETTING: self.settings.history.keep_ticks,

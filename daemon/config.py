@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from daemon.config_calendars import check_calendars
+from daemon.config_strategies import check_strategies
 from daemon.config_values import (
     DECLARED,
     SECTIONS,
     ConfigError,
     check,
     check_known,
-    check_strategies,
     closest,
     collecting,
     from_text,
@@ -35,10 +35,12 @@ from daemon.config_values import (
 )
 from daemon.hardware.errors import WiringError
 from daemon.hardware.wiring import wiring_of
-from daemon.settings import CalendarSettings, Settings, StrategySettings
+from daemon.settings import CalendarSettings, RiskSettings, Settings, StrategySettings
 from daemon.trading.bars import BarError
 from daemon.trading.history import kept_spec
 from daemon.trading.money import MONEY_SCALE
+from daemon.trading.risk.limits import PREFIX, Limits, is_off
+from schemas.events import Scalar
 
 ENV_PREFIX = "TAPED_"
 NOT_SETTINGS = frozenset({"TAPED_CONFIG", "TAPED_MARKET_DATA", "TAPED_TOKEN_FILE", "TAPED_URL"})
@@ -124,6 +126,19 @@ def flat(settings: Settings) -> dict[str, Any]:
     for name, calendar in settings.calendars.items():
         values[f"calendars.{name}"] = _plain(dataclasses.asdict(calendar))
     return values
+
+
+def risk_limits(risk: RiskSettings) -> dict[str, Scalar]:
+    """Return the limits that are set, and are not what the core takes by itself, as a start records them."""
+    found: dict[str, Scalar] = {}
+    defaults = Limits()
+    for name in (field.name for field in dataclasses.fields(risk)):
+        value = getattr(risk, name)
+        if isinstance(value, Mapping):
+            found.update({f"{PREFIX}{name}.{key}": entry for key, entry in value.items()})
+        elif not is_off(value) and value != getattr(defaults, name):
+            found[PREFIX + name] = value
+    return found
 
 
 def config_hash(settings: Settings) -> str:

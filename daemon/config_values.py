@@ -14,15 +14,25 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
-from daemon.settings import CASH, FEES, Rule, Settings, StrategySettings
+from daemon.settings import (
+    CASH,
+    FEES,
+    LEAST_CASH,
+    LIMIT,
+    MARGINS,
+    QUANTITIES,
+    VALUE,
+    Rule,
+    Settings,
+)
 from daemon.trading.calendar import CalendarError, always
 from daemon.trading.commands import MAX_TEXT
-from daemon.trading.money import MAX_INTEGER, money
+from daemon.trading.money import money
+from daemon.trading.risk.limits import KINDS, PREFIX, Kind, LimitError, check_limit, is_off
 from daemon.venue.fees import FeesError, parse_fees
 from schemas.decimals import DecimalError
 from schemas.errors import TapedError
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _CURRENCY = re.compile(r"[A-Z0-9]{2,16}")
 _BOOLEANS = {
     "true": True,
@@ -34,7 +44,7 @@ _BOOLEANS = {
     "no": False,
     "off": False,
 }
-_SCALARS = frozenset({int, float, bool, str})
+SCALARS = frozenset({int, float, bool, str})
 _KINDS: Mapping[Any, str] = {
     int: "an integer",
     float: "a number",
@@ -45,7 +55,9 @@ _KINDS: Mapping[Any, str] = {
     tuple[str, ...]: "a list of text",
     tuple[Path, ...]: "a list of paths",
     Mapping[str, str]: "a table",
+    Mapping[str, int]: "a table",
 }
+_TABLE_KINDS = (Mapping[str, str], Mapping[str, int])
 
 
 class ConfigError(TapedError):
@@ -159,12 +171,20 @@ def from_text(key: str, text: str, *, source: str) -> Any:
             return text
     if kind in (tuple[str, ...], tuple[Path, ...]):
         return [item.strip() for item in text.split(",") if item.strip()]
-    if kind == Mapping[str, str]:
+    if kind in _TABLE_KINDS:
         pairs = [item.partition("=") for item in text.split(",") if item.strip()]
         if not all(sign for _, sign, _ in pairs):
             raise ConfigError(source, key, f"is {show(text)}, expected NAME=VALUE,NAME=VALUE")
-        return {name.strip(): value.strip() for name, _, value in pairs}
+        whole = kind == Mapping[str, int]
+        return {name.strip(): _number(value) if whole else value.strip() for name, _, value in pairs}
     return text
+
+
+def _number(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:
+        return text
 
 
 def check(key: str, raw: Any, *, source: str, folder: Path | None = None) -> Any:
@@ -175,7 +195,7 @@ def check(key: str, raw: Any, *, source: str, folder: Path | None = None) -> Any
     """
     declared = DECLARED[key]
     kind, _, rule = declared
-    if kind == Mapping[str, str]:
+    if kind in _TABLE_KINDS:
         return _table(key, raw, source=source)
     if kind in (Path, Path | None):
         return None if kind != Path and raw == "" else _path(key, raw, source=source, folder=folder)
@@ -224,7 +244,7 @@ def allowed(declared: Declared) -> str:
 class _Form(NamedTuple):
     """A form of text: whether a value has it, and how it is told."""
 
-    fits: Callable[[str], bool]
+    fits: Callable[[Any], bool]
     told: str
 
 
@@ -243,10 +263,20 @@ def _is_zone(text: str) -> bool:
     return True
 
 
+def _fits(kind: Kind) -> Callable[[Any], bool]:
+    return lambda value: kind.check(value) is not None
+
+
+def _or_off(kind: Kind) -> Callable[[Any], bool]:
+    return lambda value: is_off(value) or kind.check(value) is not None
+
+
 _FORMS: Mapping[str, _Form] = {
     "amount": _Form(_is_amount, "decimal text above zero such as '100000.50'"),
     "currency": _Form(lambda text: bool(_CURRENCY.fullmatch(text)), "2 to 16 capital letters and digits"),
     "zone": _Form(_is_zone, "an IANA zone such as America/New_York"),
+    **{LIMIT + name: _Form(_or_off(kind), kind.told) for name, kind in KINDS.items()},
+    **{VALUE + name: _Form(_fits(kind), kind.told) for name, kind in KINDS.items()},
 }
 
 
@@ -275,7 +305,7 @@ def _path(key: str, raw: Any, *, source: str, folder: Path | None) -> Path:
     return path if folder is None else folder / path
 
 
-def _table(key: str, raw: Any, *, source: str) -> Mapping[str, str]:
+def _table(key: str, raw: Any, *, source: str) -> Mapping[str, Any]:
     check_entry, example = _TABLES[DECLARED[key].rule.table]
     if not isinstance(raw, Mapping):
         hint = f"write {key.rpartition('.')[2]} = {example}"
@@ -312,69 +342,23 @@ def _check_amount(place: str, currency: str, amount: Any, *, source: str) -> Non
         raise ConfigError(source, place, f"is {show(amount)}, expected a decimal above zero")
 
 
-_TABLES = {
+def _check_limit(place: str, name: str, value: Any, *, source: str) -> None:
+    whole = place.removeprefix(PREFIX).partition(".")[0]
+    try:
+        check_limit(f"{whole}.{name}", value if type(value) in SCALARS else repr(value))
+    except LimitError as error:
+        expected = error.message.partition("expected ")[2]
+        problem = f"is {show(value)}, expected {expected}" if expected else error.message
+        raise ConfigError(source, place, problem, hint=error.hint) from error
+
+
+_TABLES: Mapping[str, tuple[Callable[..., None], str]] = {
     CASH: (_check_amount, '{ USDT = "100000" }'),
     FEES: (_check_fees, '{ BTC-USDT = "100/250" }'),
+    QUANTITIES: (_check_limit, '{ BTC-USDT = "0.5", "*" = "1000" }'),
+    LEAST_CASH: (_check_limit, '{ USDT = "1000" }'),
+    MARGINS: (_check_limit, '{ crypto = 1_000_000, "GC-201312@COMEX" = 100_000 }'),
 }
-
-
-def check_strategies(table: Any, *, source: str) -> dict[str, StrategySettings]:
-    """Return the strategies of a file.
-
-    Raises:
-        ConfigError: all that is wrong with them.
-    """
-    if not isinstance(table, dict):
-        raise ConfigError(source, "strategies", f"is {show(table)}, expected tables [strategies.NAME]")
-    strategies: dict[str, StrategySettings] = {}
-    mistakes: list[ConfigError] = []
-    for name, entry in table.items():
-        with collecting(mistakes):
-            strategies[name] = _strategy(name, entry, source=source)
-    raise_all(mistakes)
-    return strategies
-
-
-def _strategy(name: str, entry: Any, *, source: str) -> StrategySettings:
-    place = f"strategies.{name}"
-    if not _NAME.fullmatch(name):
-        raise ConfigError(source, place, "a name is up to 64 letters, digits, dots, dashes and underscores")
-    if not isinstance(entry, dict):
-        raise ConfigError(source, place, f"is {show(entry)}, expected a table")
-    known = [field.name for field in dataclasses.fields(StrategySettings)]
-    mistakes = [
-        ConfigError(source, f"{place}.{key}", "no such setting", hint=closest(key, known))
-        for key in entry
-        if key not in known
-    ]
-    kind, instruments = entry.get("kind"), entry.get("instruments", [])
-    if not (isinstance(kind, str) and _NAME.fullmatch(kind)):
-        mistakes.append(
-            ConfigError(source, f"{place}.kind", f"is {show(kind)}, expected the name of a strategy")
-        )
-    if not (isinstance(instruments, list) and all(isinstance(symbol, str) for symbol in instruments)):
-        problem = f"is {show(instruments)}, expected a list of text"
-        mistakes.append(ConfigError(source, f"{place}.instruments", problem))
-    parameters = entry.get("parameters", {})
-    with collecting(mistakes):
-        _check_parameters(f"{place}.parameters", parameters, source=source)
-    raise_all(mistakes)
-    return StrategySettings(str(kind), tuple(instruments), parameters)
-
-
-def _check_parameters(place: str, parameters: Any, *, source: str) -> None:
-    if not isinstance(parameters, dict):
-        raise ConfigError(source, place, f"is {show(parameters)}, expected a table")
-    mistakes: list[ConfigError] = []
-    for key, value in parameters.items():
-        if type(value) not in _SCALARS or (isinstance(value, float) and not isfinite(value)):
-            expected = "a number, text, true or false"
-        elif isinstance(value, int) and not -MAX_INTEGER - 1 <= value <= MAX_INTEGER:
-            expected = "an integer of 64 bits"  # Longer ones cannot be written to the journal.
-        else:
-            continue
-        mistakes.append(ConfigError(source, f"{place}.{key}", f"is {show(value)}, expected {expected}"))
-    raise_all(mistakes)
 
 
 def show(value: Any) -> str:

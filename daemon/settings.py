@@ -15,6 +15,12 @@ Parameter = bool | int | float | str
 
 CASH = "a table of currencies and decimal text"
 FEES = "a table of symbols and MAKER/TAKER in millionths"
+QUANTITIES = "a table of instruments, or *, and decimal text"
+LEAST_CASH = "a table of currencies and decimal text, the least of each"
+MARGINS = "a table of instruments, markets or *, and millionths"
+LIMIT, VALUE = "limit ", "value "
+"""In front of a limit's name in the form of a setting: what it may be is what the core takes for it.
+A limit may also be off: empty, zero or false."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,14 @@ def _setting(
 
 def _mapping(doc: str, table: str) -> Mapping[str, str]:
     return field(default_factory=dict, metadata={"rule": Rule(doc, table=table)})
+
+
+def _rates(doc: str) -> Mapping[str, int]:
+    return field(default_factory=dict, metadata={"rule": Rule(doc, table=MARGINS)})
+
+
+def _limit(name: str, default: T, doc: str) -> T:
+    return _setting(default, doc, form=(VALUE if default else LIMIT) + name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +259,48 @@ class AllocationSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RiskSettings:
+    """Limits of risk; each is off while it is empty, zero or false. Money is in `account.currency`."""
+
+    max_order_quantity: Mapping[str, str] = _mapping("most of one order, by instrument", QUANTITIES)
+    max_order_value: str = _limit("max_order_value", "", "most that one order is worth")
+    max_position_quantity: Mapping[str, str] = _mapping("most of a position, by instrument", QUANTITIES)
+    max_position_value: str = _limit("max_position_value", "", "most that a position is worth")
+    max_concentration_ppm: int = _limit("max_concentration_ppm", 0, "a position's value by equity")
+    max_exposure: str = _limit("max_exposure", "", "most that all positions are worth, signs aside")
+    min_cash: Mapping[str, str] = _mapping("free cash that a purchase must leave", LEAST_CASH)
+    margin: bool = _limit("margin", False, "orders need margin instead of cash")
+    initial_margin_ppm: Mapping[str, int] = _rates(
+        "margin of new orders; all of the value where none is named"
+    )
+    maintenance_margin_ppm: Mapping[str, int] = _rates("margin that equity must not fall below")
+    on_margin: str = _limit("on_margin", "reduce", "what trading does when it does: deny, reduce, halt")
+    max_daily_loss: str = _limit("max_daily_loss", "", "most that equity may fall in a day")
+    on_daily_loss: str = _limit("on_daily_loss", "reduce", "what trading does beyond: deny, reduce, halt")
+    day_zone: str = _limit("day_zone", "UTC", "where the days of losses and orders begin at midnight")
+    max_drawdown_ppm: int = _limit("max_drawdown_ppm", 0, "most that equity may fall from its peak")
+    on_drawdown: str = _limit("on_drawdown", "reduce", "what trading does beyond: deny, reduce, halt")
+    max_orders_per_minute: int = _limit("max_orders_per_minute", 0, "orders and replaces within 60 s")
+    max_orders_per_day: int = _limit("max_orders_per_day", 0, "orders and replaces of a day")
+    price_collar_ppm: int = _limit("price_collar_ppm", 0, "how far beyond the last price an order may pay")
+    max_data_age_ms: int = _limit("max_data_age_ms", 0, "how old an instrument's newest tick may be")
+    synchronized_clock: bool = _limit("synchronized_clock", False, "new risk needs a synchronised clock")
+    trading_hours: bool = _limit("trading_hours", False, "orders leave only while their market is open")
+    cooldown_s: int = _limit("cooldown_s", 0, "pause of an instrument after a stop that lost")
+    stop_guard_losses: int = _limit("stop_guard_losses", 0, "so many losing closes in the window pause")
+    stop_guard_window_s: int = _limit("stop_guard_window_s", 3600, "window of the losing closes")
+    stop_guard_pause_s: int = _limit("stop_guard_pause_s", 3600, "pause after so many of them")
+    stop_guard_per_instrument: bool = _limit("stop_guard_per_instrument", False, "each instrument by itself")
+    low_profit: str = _limit("low_profit", "", "an instrument that earns less in the window pauses")
+    low_profit_closes: int = _limit("low_profit_closes", 2, "closes in the window from which on it counts")
+    low_profit_window_s: int = _limit("low_profit_window_s", 86_400, "window of these closes")
+    low_profit_pause_s: int = _limit("low_profit_pause_s", 3600, "pause of the instrument")
+    drawdown_guard_ppm: int = _limit("drawdown_guard_ppm", 0, "closes that cost so much of equity pause all")
+    drawdown_guard_window_s: int = _limit("drawdown_guard_window_s", 86_400, "window of these closes")
+    drawdown_guard_pause_s: int = _limit("drawdown_guard_pause_s", 3600, "pause of everything")
+
+
+@dataclass(frozen=True, slots=True)
 class StrategySettings:
     """One `[strategies.NAME]` table; the core checks kind and parameters when it starts the strategy."""
 
@@ -282,6 +338,7 @@ class Settings:
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
     hardware: HardwareSettings = field(default_factory=HardwareSettings)
     account: AccountSettings = field(default_factory=AccountSettings)
+    risk: RiskSettings = field(default_factory=RiskSettings)
     history: HistorySettings = field(default_factory=HistorySettings)
     allocation: AllocationSettings = field(default_factory=AllocationSettings)
     strategies_folder: Path | None = _setting(None, "folder of strategies of your own; none when empty")  # noqa: RUF009  # a Field

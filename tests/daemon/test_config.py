@@ -342,9 +342,9 @@ def test_the_example_file_holds_the_defaults_but_for_those_it_names(project_root
     file = project_root / "systemd" / "taped.toml"
     example, default = flat(load(file).settings), flat(Settings())
     different = {key for key in default if example[key] != default[key]}
-    assert different == {"data", "log.format"}
+    assert different == {"data", "log.format", "risk.synchronized_clock"}
     head = file.read_text(encoding="utf-8").partition("\n\n")[0]
-    assert "but for data and log.format" in head
+    assert "but for data, log.format and" in head
 
 
 def test_a_service_installed_as_described_trades_nothing(project_root):
