@@ -70,15 +70,19 @@ class Served:
         self.url = url
         self.runner = runner
 
-    async def order(self, *, quantity: int = 50_000, price: int | None = None) -> int:
-        """Place a purchase at the market, or at a limit; return its id."""
+    async def order(
+        self, *, quantity: int = 50_000, price: int | None = None, stop_price: int | None = None
+    ) -> int:
+        """Place a purchase at the market, at a limit, or at a stop; return its id."""
+        at_once = OrderType.MARKET if price is None else OrderType.LIMIT
         request = OrderRequested(
             ts_ns=START,
             instrument_id=1,
             side=Side.BUY,
-            order_type=OrderType.MARKET if price is None else OrderType.LIMIT,
+            order_type=at_once if stop_price is None else OrderType.STOP,
             quantity=quantity,
             price=price,
+            stop_price=stop_price,
             source="operator:t",
         )
         return (await self.engine.execute([request])).first_seq
@@ -144,6 +148,15 @@ async def test_an_order_its_fill_and_the_position_appear_without_reloading(page,
     assert "0.5" in await page.until("document.querySelector('#fills tr')?.innerText")
     assert "long" in await page.until("document.querySelector('#positions tr')?.innerText")
     await page.until("document.getElementById('equity').textContent.includes('USDT')")
+
+
+async def test_a_stop_order_shows_its_stop(page, served) -> None:
+    await page.open(f"{served.url}/")
+    await page.until(LAST)
+    await served.order(stop_price=7_000_000)
+    shown = await page.until("document.querySelector('#orders tr')?.innerText")
+    assert "70,000.00" in shown
+    assert "stop" in shown.split("70,000.00")[1]
 
 
 async def test_names_from_the_market_are_text_and_never_markup(page, served) -> None:

@@ -212,6 +212,14 @@ function sideText(side) {
   return side === "buy" ? "▲ Buy" : "▼ Sell";
 }
 
+/** The price an order was given and what kind of price it is; two empty texts where the market makes it. */
+function asked(order, decimals) {
+  if (order.price !== null) return [number(order.price, decimals), order.stop_price === null ? "" : "limit"];
+  if (order.stop_price !== null) return [number(order.stop_price, decimals), "stop"];
+  if (order.trail_amount !== null) return [number(order.trail_amount, decimals), "trail"];
+  return order.trail_percent === null ? ["", ""] : [`${number(order.trail_percent)} %`, "trail"];
+}
+
 export class OrderTable {
   constructor(limit) {
     this.rows = new Rows("orders");
@@ -255,11 +263,11 @@ export class OrderTable {
     setText(parts[3].small, order.type.replaceAll("_", " "));
     setText(parts[4].main, `${number(order.filled_quantity)} / ${number(order.quantity)}`);
     const average = order.average_price ? `avg ${money(order.average_price, decimals)}` : "";
-    setText(parts[4].small, average || (order.price === null ? "" : `at ${number(order.price, decimals)}`));
+    const [price, word] = asked(order, decimals);
+    setText(parts[4].small, average || (price && `${word || "at"} ${price}`));
     setClass(parts[4].small, "small phone");
-    const shown = order.price === null ? money(order.average_price, decimals) : number(order.price, decimals);
-    setText(parts[5].main, shown);
-    setText(parts[5].small, order.price === null ? "average" : average);
+    setText(parts[5].main, price || money(order.average_price, decimals));
+    setText(parts[5].small, price ? [word, average].filter(Boolean).join(", ") : "average");
     setText(parts[6].main, order.status.replaceAll("_", " "));
     setClass(parts[6].main, `status ${kind(order.status)}`);
     setText(parts[6].small, order.reason ?? "");
