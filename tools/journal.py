@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.journal.archive_file import ArchiveReader
-from daemon.journal.listing import list_journal
+from daemon.journal.listing import beginning, list_journal
 from daemon.journal.lock import holder
 from daemon.journal.reader import JournalReader, open_segment, seal_of
 from daemon.journal.segment import SegmentName
@@ -57,6 +57,7 @@ def _stat(arguments: argparse.Namespace) -> int:
     directory: Path = arguments.data / "journal"
     reader = JournalReader(directory)
     rows = [_segment_row(directory, name) for name in list_journal(directory)]
+    base = beginning(directory)
     days = written(directory)
     last_seq = reader.last_seq
     if not rows[-1]["sealed"]:
@@ -67,6 +68,7 @@ def _stat(arguments: argparse.Namespace) -> int:
         "first_seq": rows[0]["first_seq"],
         "last_seq": last_seq,
         "bytes": sum(row["bytes"] for row in rows),
+        "base_state_bytes": None if base is None else base.path.stat().st_size,
         "held_by_pid": holder(directory),
         "segments": rows,
         "days": [_day_row(day, found) for day, found in days.items()],
@@ -77,6 +79,11 @@ def _stat(arguments: argparse.Namespace) -> int:
     print(f"journal {reader.journal_id}, made {time_text(reader.created_ns)}")
     held = f"held by process {summary['held_by_pid']}" if summary["held_by_pid"] else "held by nobody"
     print(f"events {summary['first_seq']:,} to {last_seq:,} in {len(rows)} segments, {held}")
+    if base is not None:
+        print(
+            f"what came before is told by a base state of {summary['base_state_bytes']:,} bytes, "
+            f"{base.path.name}"
+        )
     columns = [
         "segment",
         "first_seq",

@@ -89,6 +89,13 @@ def test_a_rebuild_says_where_the_journal_begins_and_gives_the_same_content(data
     assert content_hash(data / "readmodel.db") == before
 
 
+def test_stat_tells_of_the_base_state(data, begins, capsys):
+    shown = run(capsys, "journal", "stat", data)
+    assert f"events {begins} to " in shown.out
+    assert "told by a base state of " in shown.out
+    assert json.loads(run(capsys, "journal", "stat", data, "--json").out)["base_state_bytes"] > 1000
+
+
 def test_verify_covers_what_is_there(data, begins, capsys):
     shown = run(capsys, "journal", "verify", data, "--independent")
     assert f"({begins} to " in shown.out
