@@ -67,13 +67,14 @@ class Follower:
     Attributes:
         core: as the journal so far has left it.
         venue: as the journal so far has left it.
+        disagreements: reports of the journal that the venue would not have made.
     """
 
     def __init__(self, core: Core, venue: PaperVenue, pending: Iterable[Event] = ()) -> None:
         self.core = core
         self.venue = venue
         self._expected: deque[Event] = deque(pending)
-        self._told = False
+        self.disagreements = 0
 
     def follow(self, first_seq: int, events: Sequence[AnyEvent]) -> None:
         """Take a recorded batch.
@@ -148,9 +149,9 @@ class Follower:
         return reports
 
     def _give_way(self, seq: int) -> None:
-        if not self._told:
+        if not self.disagreements:
             log.warning("seq %d: the paper venue's report is one of other rules; queues begin anew", seq)
-            self._told = True
+        self.disagreements += 1
         self._expected.clear()
         adopt(self.venue, self.core)
 
