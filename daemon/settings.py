@@ -231,7 +231,10 @@ class AccountSettings:
 
 @dataclass(frozen=True, slots=True)
 class HistorySettings:
-    """What the core keeps of each instrument, so that a strategy can warm up whenever it starts."""
+    """What the core keeps of each instrument, so that a strategy can warm up whenever it starts.
+
+    300,000 ticks and bars are kept in all: of the instruments that were defined first.
+    """
 
     bars: tuple[str, ...] = _setting(("1m", "1m mid"), "bars that are kept: 1m (of trades), 1m mid, 100t ask")
     keep_bars: int = _setting(1_000, "so many of each are kept", minimum=0, maximum=100_000)

@@ -5,12 +5,16 @@ the configuration; others are made while a strategy needs them, from kept shorte
 divide them. Everything is bounded, and a pure function of the events: a replay warms strategies up
 with the same ticks and bars. Nothing is kept, and no tick costs anything, without a setting or a
 strategy that asks for it.
+
+`MAX_EVENTS` ticks and bars are kept by the settings in all: the instruments that were defined first have
+them, as many as that gives room for. Of any other a strategy hears the bars that come once it runs.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -26,6 +30,8 @@ TICKS_SETTING = "history.keep_ticks"
 """Keys of `DaemonStarted.settings`."""
 
 MAX_KEPT = 100_000
+MAX_EVENTS = 300_000
+"""Some 60 MB, and some 15 ms of a snapshot, which must hold all of it."""
 
 
 class SeriesDump(msgspec.Struct, array_like=True, frozen=True):
@@ -91,6 +97,7 @@ class History:
         self._bars = ""
         self._keep_bars = 0
         self._keep_ticks = 0
+        self._kept: set[int] = set()
         self._ticks: dict[int, deque[Trade | Quote]] = {}
         self._series: dict[int, dict[BarSpec, Series]] = {}
 
@@ -100,11 +107,14 @@ class History:
         self._bars = bars if isinstance(bars, str) else ""
         self._keep_bars = _count(settings.get(KEEP_SETTING))
         self._keep_ticks = _count(settings.get(TICKS_SETTING))
+        self._kept = set(islice(self._books, self._room()))
         for instrument_id in self._books:
             self._shape(instrument_id)
 
     def define(self, instrument_id: int) -> None:
-        """Keep an instrument that is new."""
+        """Keep an instrument that is new, if there is room."""
+        if len(self._kept) < self._room():
+            self._kept.add(instrument_id)
         self._shape(instrument_id)
 
     def forget(self, instrument_id: int) -> None:
@@ -167,18 +177,24 @@ class History:
     def _shape(self, instrument_id: int) -> None:
         """Bring what is kept of an instrument in line with the settings."""
         ticks = self._ticks.pop(instrument_id, ())
-        if self._keep_ticks:
+        if self._keep_ticks and instrument_id in self._kept:
             self._ticks[instrument_id] = deque(ticks, self._keep_ticks)
         series = self._series.setdefault(instrument_id, {})
         for found in series.values():
-            found.bars = deque(found.bars, self._keep_bars)
-        kept = self._specs(self._books[instrument_id].instrument)
-        for spec in kept:
+            found.bars = deque(found.bars, self._depth(instrument_id))
+        for spec in self._specs(self._books[instrument_id].instrument):
             series.setdefault(spec, self._made(instrument_id, spec))
         self.release()
 
+    def _room(self) -> int:
+        """Return how many instruments the settings keep."""
+        each = self._keep_ticks + self._keep_bars * len(list(filter(None, self._bars.split(","))))
+        return MAX_EVENTS // each if each else 0
+
     def _specs(self, instrument: InstrumentDefined) -> list[BarSpec]:
         """Return the kinds of bars that the settings keep; volumes an instrument cannot count are none."""
+        if instrument.instrument_id not in self._kept:
+            return []
         specs = []
         for text in filter(None, self._bars.split(",")):
             try:
@@ -188,7 +204,11 @@ class History:
         return specs if self._keep_bars else []
 
     def _made(self, instrument_id: int, spec: BarSpec) -> Series:
-        return Series(spec, self._books[instrument_id], self._keep_bars, self._tell)
+        return Series(spec, self._books[instrument_id], self._depth(instrument_id), self._tell)
+
+    def _depth(self, instrument_id: int) -> int:
+        """Return how many bars of a series are kept."""
+        return self._keep_bars if instrument_id in self._kept else 0
 
     @staticmethod
     def _seed(series: Series, others: Mapping[BarSpec, Series]) -> None:
@@ -234,6 +254,7 @@ class History:
     def load(self, dump: HistoryDump) -> None:
         """Fill an empty history with what `dump` gave; the books are there already."""
         self._bars, self._keep_bars, self._keep_ticks = dump.bars, dump.keep_bars, dump.keep_ticks
+        self._kept = set(islice(self._books, self._room()))
         for instrument_id, ticks in dump.ticks.items():
             self._ticks[instrument_id] = deque(_decoded(ticks), dump.keep_ticks)
         for plain in dump.series:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.trading import history
 from daemon.trading.bars import SECOND, parse_spec
 from daemon.trading.core import Core
 from daemon.trading.dump import dump, load
@@ -279,3 +280,27 @@ def test_sums_of_volume_beyond_64_bits_are_told_as_the_most_there_is(market, mak
     assert strategy(market).told[-1][2] == 2**63 - 1
     assert isinstance(market.core.books[1].trade, Trade)
     assert load(make.journal, list(dump(market.core).parts()), kinds=KINDS).state() == market.core.state()
+
+
+def test_so_many_events_are_kept_in_all_of_the_instruments_that_were_defined_first(make, monkeypatch):
+    monkeypatch.setattr(history, "MAX_EVENTS", 25)
+    desk = make.Desk(Core(make.journal, kinds=KINDS))
+    desk.take(make.instrument(1), make.instrument(2), settings(bars="1m", keep_bars=5, keep_ticks=5))
+    desk.take(make.instrument(3), make.deposit())
+    hooks = [len(desk.core.books[i].trade_hooks) for i in (1, 2, 3)]
+    assert hooks == [2, 2, 0]
+    loaded = load(make.journal, list(dump(desk.core).parts()), kinds=KINDS)
+    for core in (desk.core, loaded):
+        core.run([settings(bars="1m", keep_bars=3, keep_ticks=5)])
+        assert [len(core.books[i].trade_hooks) for i in (1, 2, 3)] == [2, 2, 2]
+        core.run([make.instrument(4), settings(bars="1m", keep_bars=20)])
+        assert [len(core.books[i].trade_hooks) for i in (1, 2, 3, 4)] == [1, 0, 0, 0]
+
+
+def test_a_strategy_hears_its_bars_of_an_instrument_that_is_not_kept(make, monkeypatch):
+    monkeypatch.setattr(history, "MAX_EVENTS", 0)
+    desk = make.Desk(Core(make.journal, kinds=KINDS))
+    desk.take(make.instrument(1), make.deposit(), settings(bars="1m", keep_bars=5, keep_ticks=5))
+    desk.take(begin(make, "watcher"))
+    desk.take(make.trade(1, ts_ns=NOON), make.trade(2, ts_ns=NOON + MINUTE))
+    assert [row[1] for row in strategy(desk).told] == [1]
