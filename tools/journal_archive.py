@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.journal.archive import Archived, archive_journal
+from daemon.journal.listing import lengths
 from daemon.journal.retention import Going, Policy, RetentionPlan, plan_retention
 from daemon.journal.segment import list_segments
 from daemon.shorten import limits_of, shorten
@@ -67,7 +68,7 @@ def run_archive(arguments: argparse.Namespace) -> int:
     if arguments.keep < 1:
         raise UsageError(f"--keep {arguments.keep}: the newest segment always stays as it is")
     directory: Path = arguments.data / "journal"
-    total = sum(name.path.stat().st_size for name in list_segments(directory)[: -arguments.keep])
+    total = sum(lengths(list_segments(directory)[: -arguments.keep]))
     started = time.perf_counter()
     with progress("Archiving", total=total, unit="bytes", show=not arguments.json) as advance:
         made = archive_journal(

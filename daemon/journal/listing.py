@@ -14,6 +14,7 @@ one is never archived.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -68,6 +69,17 @@ def list_leftovers(directory: Path) -> list[SegmentName]:
         return []
     found = [*all_segments(directory), *_scan(directory, _BASE)]
     return [name for name in found if name.number < begins.number]
+
+
+def lengths(segments: Sequence[SegmentName]) -> list[int]:
+    """Return the length of each file; 0 for one that was archived or let go since it was listed."""
+    found = []
+    for name in segments:
+        try:
+            found.append(name.path.stat().st_size)
+        except FileNotFoundError:
+            found.append(0)
+    return found
 
 
 def all_segments(directory: Path) -> list[SegmentName]:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from daemon.journal.archive_file import read_ends
 from daemon.journal.disk import DISK, Disk
 from daemon.journal.errors import JournalError
-from daemon.journal.listing import is_archived, list_journal, list_leftovers
+from daemon.journal.listing import is_archived, lengths, list_journal, list_leftovers
 from daemon.journal.segment import SegmentName
 
 
@@ -104,7 +104,7 @@ def plan_retention(
     segments = list_journal(directory)
     if not segments:
         raise JournalError(f"{directory}: no segment here", hint="is this a taped data folder?")
-    sizes = [name.path.stat().st_size for name in segments]
+    sizes = lengths(segments)
     left = total = sum(sizes)
     going: list[Going] = []
     kept_because: str | None = None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 
 import pytest
 
+from daemon.journal.lock import JournalLock
 from daemon.journal.verify import verify
 from daemon.journal.writer import SEGMENT_BYTES, JournalWriter
 from daemon.readmodel.writer import ReadModelWriter
@@ -83,6 +85,18 @@ def test_rebuild_keeps_the_only_trace_of_lost_events_unless_told_otherwise(data,
     assert (data / "readmodel.db").read_bytes() == before
     assert main(["replay", "rebuild", str(data), "--accept-loss"]) == 0
     assert ReadModelWriter.applied_seq_of(data / "readmodel.db") == 6
+
+
+def test_a_torn_tail_is_told_unless_it_may_be_a_frame_on_its_way(data, capsys):
+    (segment,) = (data / "journal").glob("*.evl")
+    os.truncate(segment, segment.stat().st_size - 4096)
+    with segment.open("ab") as file:
+        file.write(b"TPFR" + b"x" * 4092)
+    assert main(["journal", "verify", str(data)]) == 0
+    assert "torn tail at" in capsys.readouterr().out
+    with JournalLock(data / "journal"):
+        assert main(["journal", "verify", str(data)]) == 0
+    assert "torn tail" not in capsys.readouterr().out
 
 
 def test_a_flipped_bit_is_told_with_its_place(data, capsys):

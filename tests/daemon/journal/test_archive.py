@@ -12,7 +12,7 @@ from daemon.journal.archive import archive_journal
 from daemon.journal.archive_file import HEADER_BYTES, ArchiveReader
 from daemon.journal.disk import Disk
 from daemon.journal.errors import JournalCorruptError, JournalError, JournalLockedError
-from daemon.journal.listing import archive_path, is_archived, list_journal
+from daemon.journal.listing import archive_path, is_archived, lengths, list_journal
 from daemon.journal.lock import JournalLock
 from daemon.journal.reader import JournalReader
 from daemon.journal.segment import list_segments
@@ -375,6 +375,13 @@ def test_a_damaged_segment_is_not_archived(journal):
         archive_journal(journal)
     assert numbers(journal) == [(1, True), (2, False), (3, False), (4, False)]
     assert path.read_bytes() == bytes(data)
+
+
+def test_lengths_of_segments_that_are_archived_meanwhile_are_no_error(journal):
+    listed = list_journal(journal)
+    before = lengths(listed)
+    archive_journal(journal)
+    assert lengths(listed) == [0, 0, 0, before[-1]]
 
 
 def test_one_at_a_time_archives(journal):
