@@ -42,8 +42,10 @@ from daemon.trading.history import BARS_SETTING, KEEP_SETTING, TICKS_SETTING
 from daemon.upkeep import Upkeep
 from daemon.user_strategies import load_kinds
 from daemon.venue.feeds.feed import Feed, make_feed
+from daemon.venue.paper.books import PaperBooks
 from daemon.venue.paper.dump import dump as dump_venue
 from daemon.venue.paper.options import recorded, venue_options
+from daemon.venue.reconcile import Reconciler
 from schemas.errors import TapedError
 from schemas.events import (
     ClockTicked,
@@ -156,6 +158,8 @@ class Daemon:
         await stack.enter_async_context(
             self._background(strategies.start_when_known(self.engine, self._plan.starts))
         )
+        reconciling = self._reconciler.run(self.settings.venue.reconcile_s)
+        await stack.enter_async_context(self._background(reconciling))
         feed = make_feed(self.settings.feed, self.engine.core.instruments.values())
         if feed is not None:
             self.engine.shedder.feed = feed.name
@@ -201,6 +205,7 @@ class Daemon:
         )
         engine.subscribe(lambda batch: projector.offer(batch.first_seq, batch.events))
         engine.subscribe(lambda batch: snapshots.on_durable(batch.last_seq, core))
+        self._reconciler = Reconciler(PaperBooks(venue, core), core, engine.ingest)
         unsent = venue.unsent(core)
         if missing:
             engine.ingest(missing)

@@ -177,6 +177,9 @@ class VenueSettings:
         maximum=1_000_000,
     )
     check_funds: bool = _setting(True, "paper: reject on arrival what the cash does not cover")
+    reconcile_s: float = _setting(
+        60.0, "seconds between two comparisons of the venue's books with ours", minimum=1.0, maximum=86_400.0
+    )
 
 
 @dataclass(frozen=True, slots=True)
