@@ -22,7 +22,8 @@ CREATE TABLE meta (
     value ANY NOT NULL
 ) STRICT, WITHOUT ROWID;
 -- journal_id, schema_version, keep_ticks, applied_seq, applied_ns (time of that event), events_total,
--- currency (in which all is summed up: that of the setting account.currency, else of the first deposit)
+-- first_currency (of the first deposit), currency (in which all is summed up: that of the setting
+-- account.currency, else the first)
 
 CREATE TABLE instruments (
     instrument_id  INTEGER PRIMARY KEY,
@@ -240,6 +241,8 @@ CREATE TABLE equity (
     market_value TEXT NOT NULL,
     equity       TEXT NOT NULL,
     gross        TEXT NOT NULL,          -- value of all positions without signs; market_value is the net
+    initial      TEXT NOT NULL,          -- margin that opening the positions needs, and that keeping them needs
+    maintenance  TEXT NOT NULL,
     PRIMARY KEY (currency, minute_ns)
 ) STRICT, WITHOUT ROWID;
 
@@ -251,6 +254,8 @@ CREATE TABLE equity_total (
     market_value TEXT NOT NULL,
     equity       TEXT NOT NULL,
     gross        TEXT NOT NULL,
+    initial      TEXT NOT NULL,
+    maintenance  TEXT NOT NULL,
     unknown      TEXT NOT NULL           -- JSON array of currencies that no price leads from; they are left out
 ) STRICT;
 
@@ -265,6 +270,39 @@ CREATE TABLE strategies (
     stopped_ns     INTEGER,
     updated_seq    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Limits of risk by name: as the last start had them, as they were set since (NULL: not; 'null': switched off),
+-- and what is in force (NULL: off). All three are JSON.
+CREATE TABLE risk_limits (
+    name       TEXT PRIMARY KEY,
+    configured TEXT,
+    changed    TEXT,
+    value      TEXT
+) STRICT, WITHOUT ROWID;
+
+-- Pauses after losses that were not over when the last one was recorded; NULL stands for all.
+CREATE TABLE pauses (
+    seq           INTEGER PRIMARY KEY,
+    instrument_id INTEGER,
+    strategy_id   TEXT,
+    until_ns      INTEGER NOT NULL,
+    rule          TEXT NOT NULL,
+    reason        TEXT NOT NULL,
+    ts_ns         INTEGER NOT NULL
+) STRICT;
+
+-- Session calendars in force, of a venue or of one instrument; the lists are JSON, as in the event.
+CREATE TABLE calendars (
+    seq           INTEGER PRIMARY KEY,
+    venue         TEXT NOT NULL,
+    instrument_id INTEGER,
+    zone          TEXT NOT NULL,
+    opens         TEXT NOT NULL,
+    closes        TEXT NOT NULL,
+    holidays      TEXT NOT NULL,
+    early_days    TEXT NOT NULL,
+    early_closes  TEXT NOT NULL
+) STRICT;
 
 -- One row, the current state; former ones are in events.
 CREATE TABLE trading_state (

@@ -16,7 +16,7 @@ import apsw
 
 from schemas.errors import TapedError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 KEEP_TICKS = 2_000_000
 REBUILD_HINT = "stop taped, delete the file, run `taped replay rebuild`; the journal holds everything in it"
 _SAME_FILES = ("", "-wal", "-shm")
@@ -150,6 +150,7 @@ def _create(connection: apsw.Connection, journal_id: str, keep_ticks: int) -> No
             "applied_ns": 0,
             "events_total": 0,
             "currency": "",
+            "first_currency": "",
         }
         connection.executemany("INSERT INTO meta (name, value) VALUES (?, ?)", values.items())
 

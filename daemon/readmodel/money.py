@@ -21,7 +21,7 @@ from daemon.trading.core import CURRENCY_SETTING
 from daemon.trading.lots import Lot, Lots
 from daemon.trading.money import money
 from daemon.trading.portfolio import AccountError, Portfolio, Position, Realised
-from daemon.trading.valuation import Exchange, worth_by_currency
+from daemon.trading.valuation import Exchange, Rates, worth_by_currency
 from schemas.decimals import DecimalError
 from schemas.events import CashWithdrawn, DaemonStarted, InstrumentDefined, OperatorCommand, OrderFilled
 
@@ -36,6 +36,7 @@ class MoneyProjection:
         connection: the writer.
         market: gives the prices that positions are valued at.
         instruments: by id, kept by whoever projects them; call `instrument_defined` when one was.
+        rates: margin rates of an instrument, as they are in force.
     """
 
     def __init__(
@@ -43,13 +44,16 @@ class MoneyProjection:
         connection: apsw.Connection,
         market: MarketProjection,
         instruments: dict[int, InstrumentDefined],
+        rates: Rates,
     ) -> None:
         self._connection = connection
         self._market = market
         self._instruments = instruments
+        self._rates = rates
         self._exchange = Exchange(instruments)
         self.portfolio = _portfolio(connection)
         self._currency: str = connection.execute("SELECT value FROM meta WHERE name = 'currency'").get
+        self._first: str = connection.execute("SELECT value FROM meta WHERE name = 'first_currency'").get
         self._newest_lots: dict[int, int] = dict(
             connection.execute("SELECT instrument_id, max(number) FROM lots GROUP BY instrument_id")
         )
@@ -61,8 +65,8 @@ class MoneyProjection:
         self._write_positions = RowWriter(connection, "INSERT OR REPLACE INTO positions", 9, most=32)
         self._write_lots = RowWriter(connection, "INSERT OR REPLACE INTO lots", 5, most=64)
         self._write_account = RowWriter(connection, "INSERT OR REPLACE INTO account", 8, most=8)
-        self._write_equity = RowWriter(connection, "INSERT OR REPLACE INTO equity", 7, most=8)
-        self._write_totals = RowWriter(connection, "INSERT OR REPLACE INTO equity_total", 7, most=8)
+        self._write_equity = RowWriter(connection, "INSERT OR REPLACE INTO equity", 9, most=8)
+        self._write_totals = RowWriter(connection, "INSERT OR REPLACE INTO equity_total", 9, most=8)
 
     def instrument_defined(self) -> None:
         """Take note that an instrument is new or other than it was."""
@@ -71,9 +75,7 @@ class MoneyProjection:
     def started(self, event: DaemonStarted) -> None:
         """Take the settings of a start."""
         currency = event.settings.get(CURRENCY_SETTING)
-        self._set_currency(
-            currency if isinstance(currency, str) and currency else self.portfolio.account.main_currency
-        )
+        self._set_currency(currency if isinstance(currency, str) and currency else self._first)
 
     def command(self, seq: int, event: OperatorCommand) -> None:
         """Take a command; only deposits move money."""
@@ -84,8 +86,11 @@ class MoneyProjection:
         if isinstance(command, Deposit):
             self.portfolio.account.deposit(command.currency, command.amount)
             self._account_marks[command.currency] = (event.ts_ns, seq)
+            if not self._first:
+                self._first = command.currency
+                self._set_meta("first_currency", self._first)
             if not self._currency:
-                self._set_currency(command.currency)
+                self._set_currency(self._first)
 
     def withdrawn(self, seq: int, event: CashWithdrawn) -> None:
         """Take a withdrawal."""
@@ -112,20 +117,25 @@ class MoneyProjection:
 
     def _set_currency(self, currency: str) -> None:
         self._currency = currency
-        self._connection.execute("UPDATE meta SET value = ? WHERE name = 'currency'", (currency,))
+        self._set_meta("currency", currency)
+
+    def _set_meta(self, name: str, value: str) -> None:
+        self._connection.execute("UPDATE meta SET value = ? WHERE name = ?", (value, name))
 
     def _value(self, seq: int, minute_ns: int) -> None:
         """Note what the account is worth now, as the rows of that minute."""
         mark = self._market.mark
-        worths = worth_by_currency(self.portfolio, self._instruments, mark)
+        worths = worth_by_currency(self.portfolio, self._instruments, mark, self._rates)
         if not worths:
             return
         for currency, worth in worths.items():
             sums = (worth.cash, worth.market_value, worth.equity, worth.gross)
-            self._equity[currency, minute_ns] = (currency, minute_ns, seq, *map(to_text, sums))
+            margins = (worth.initial, worth.maintenance)
+            self._equity[currency, minute_ns] = (currency, minute_ns, seq, *map(to_text, sums + margins))
         if self._currency:
             worth, unknown = self._exchange.total(worths, self._currency, mark)
-            texts = map(to_text, (worth.market_value, worth.equity, worth.gross))
+            sums = (worth.market_value, worth.equity, worth.gross, worth.initial)
+            texts = map(to_text, (*sums, worth.maintenance))
             left_out = _to_json(sorted(unknown)).decode()
             self._totals[minute_ns] = (minute_ns, seq, self._currency, *texts, left_out)
         if self._equity_minute is None or minute_ns > self._equity_minute:

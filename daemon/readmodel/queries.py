@@ -25,7 +25,7 @@ MAX_ROWS = 1_000
 _FIRST, _LAST = -(2**63), 2**63 - 1
 _MONEY = (
     "cost_basis cost_basis_fifo realised realised_fifo cost cash deposits withdrawals fees maker_fees"
-    " market_value equity gross"
+    " market_value equity gross initial maintenance"
 )
 _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(_MONEY.split(), from_text),
@@ -222,6 +222,18 @@ class ReadModelQueries:
             "SELECT * FROM sensors WHERE seq < ? ORDER BY seq DESC LIMIT ?",
             (_or(before, _LAST), _bounded(limit)),
         )
+
+    def risk_limits(self) -> list[Row]:
+        """Return every limit that is configured or was set; the values are JSON, None for none."""
+        return self._rows("SELECT * FROM risk_limits ORDER BY name")
+
+    def pauses(self) -> list[Row]:
+        """Return the pauses after losses that may not be over; None stands for all."""
+        return self._rows("SELECT * FROM pauses ORDER BY seq")
+
+    def calendars(self) -> list[Row]:
+        """Return the session calendars in force; lists are JSON."""
+        return self._rows("SELECT * FROM calendars ORDER BY seq")
 
     def trading_state(self) -> Row | None:
         """Return the last change of the trading state; None while it has never changed."""

@@ -15,6 +15,7 @@ from daemon.readmodel.market import MarketProjection
 from daemon.readmodel.money import MoneyProjection
 from daemon.readmodel.money_text import to_text
 from daemon.readmodel.order_rows import COLUMNS, OrderRow, load_order, order_values
+from daemon.readmodel.risk import RiskProjection
 from daemon.readmodel.rows import RowWriter
 from daemon.trading.money import MoneyError, fee_money
 from daemon.trading.orders import Order, OrderStateError
@@ -46,12 +47,14 @@ class TradingProjection:
         self._changed_orders: set[int] = set()
         self._fills: list[Any] = []
         self.instruments = _instruments(connection)
-        self._money = MoneyProjection(connection, market, self.instruments)
+        self._risk = RiskProjection(connection)
+        self._money = MoneyProjection(connection, market, self.instruments, self._risk.rates)
         self._write_orders = RowWriter(connection, "INSERT OR REPLACE INTO orders", COLUMNS, most=64)
         self._write_fills = RowWriter(connection, "INSERT INTO fills", 16, most=64)
 
     def event(self, seq: int, event: AnyEvent) -> None:
         """Take one event that is not a tick."""
+        self._risk.event(seq, event)
         match event:
             case OrderRequested():
                 self._request(seq, event)

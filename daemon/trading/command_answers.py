@@ -22,7 +22,7 @@ from daemon.trading.decisions import Decisions
 from daemon.trading.money import MONEY_SCALE
 from daemon.trading.orders import KILL
 from daemon.trading.risk import free_cash
-from daemon.trading.risk.limits import MAX_LIMITS, limits_of
+from daemon.trading.risk.limits import MAX_LIMITS
 from daemon.trading.runners import MAX_STRATEGIES
 from daemon.trading.strategy import StrategyError, check_parameters
 from schemas.decimals import decimal_text
@@ -98,10 +98,10 @@ class CommandAnswers(Decisions):
 
     def _set_limits(self, command: SetLimits, who: str) -> None:
         risk = self._view.risk
-        changed = {**risk.changed, **command.limits}
-        if len(changed) > MAX_LIMITS:
+        chosen = risk.chosen.set(command.limits)
+        if len(chosen.changed) > MAX_LIMITS:
             raise CommandError(f"risk.set: more than {MAX_LIMITS} limits")
-        limits_of({**risk.configured, **changed})  # Refused here and not when it is recorded.
+        chosen.limits()  # Refused here and not when it is recorded.
         self._pending.append(partial(RiskLimitsChanged, limits=command.limits, source=f"operator:{who}"))
 
     def _start(self, command: StartStrategy) -> None:

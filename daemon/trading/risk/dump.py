@@ -8,6 +8,7 @@ import msgspec
 
 from daemon.trading.orders import Order
 from daemon.trading.risk.equity_watch import EquityWatch
+from daemon.trading.risk.limits import Chosen
 from daemon.trading.risk.protections import Close, Pause, PauseKey
 from daemon.trading.risk.state import Risk
 from schemas.events import Scalar
@@ -67,8 +68,8 @@ def dump_risk(risk: Risk) -> RiskDump:
     """Return all that `load_risk` needs beside the orders."""
     watch, protections = risk.watch, risk.protections
     return RiskDump(
-        configured=risk.configured,
-        changed=risk.changed,
+        configured=dict(risk.chosen.configured),
+        changed=dict(risk.chosen.changed),
         clock_synchronized=risk.clock_synchronized,
         times=list(risk.pace.times),
         day_end_ns=risk.pace.day_end_ns,
@@ -98,7 +99,7 @@ def load_risk(risk: Risk, dump: RiskDump, working: Iterable[Order]) -> None:
     """Fill a fresh `Risk`, as if it had never stopped."""
     for order in working:
         risk.working.follow(order)
-    risk.load_limits(dump.configured, dump.changed)
+    risk.choose(Chosen(dump.configured, dump.changed))
     risk.clock_synchronized = dump.clock_synchronized
     risk.pace.load(dump.times, dump.day_end_ns, dump.day_count)
     watch = dump.watch

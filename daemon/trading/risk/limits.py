@@ -14,7 +14,7 @@ from daemon.trading.calendar import CalendarError, always
 from daemon.trading.money import MONEY_SCALE, PPM, money
 from schemas.decimals import DecimalError
 from schemas.errors import TapedError
-from schemas.events import InstrumentDefined, Scalar, TradingState
+from schemas.events import AssetClass, InstrumentDefined, Scalar, TradingState
 
 PREFIX = "risk."
 """In front of a limit's name in `DaemonStarted.settings`."""
@@ -198,7 +198,7 @@ def of_instrument(values: Mapping[str, int], instrument: InstrumentDefined) -> i
     names = (
         f"{instrument.symbol}@{instrument.venue}",
         instrument.symbol,
-        instrument.asset_class.name.lower(),
+        AssetClass(instrument.asset_class).name.lower(),
         EVERY,
     )
     return next((values[name] for name in names if name in values), None)
@@ -266,6 +266,39 @@ def configured_limits(settings: Mapping[str, Scalar]) -> dict[str, Scalar]:
         for name, value in found.items()
         if not is_off(value) and (name in KINDS or name.partition(".")[0] in KEYED)
     }
+
+
+class Chosen(NamedTuple):
+    """Limits by name: those of the last start, and those set since; None for one that was switched off."""
+
+    configured: Mapping[str, Scalar] = {}
+    changed: Mapping[str, Scalar] = {}
+
+    def started(self, settings: Mapping[str, Scalar]) -> Chosen:
+        """Return what holds after a start; a limit that its configuration changes counts again."""
+        configured = configured_limits(settings)
+        kept = {
+            name: value
+            for name, value in self.changed.items()
+            if configured.get(name) == self.configured.get(name)
+        }
+        return Chosen(configured, kept)
+
+    def set(self, limits: Mapping[str, Scalar]) -> Chosen:
+        """Return what holds after some were set."""
+        return Chosen(self.configured, {**self.changed, **limits})
+
+    def in_force(self) -> dict[str, Scalar]:
+        """Return the limits that are set, by name."""
+        return {name: v for name, v in {**self.configured, **self.changed}.items() if not is_off(v)}
+
+    def limits(self) -> Limits:
+        """Return them as rules use them.
+
+        Raises:
+            LimitError: one of them cannot be.
+        """
+        return limits_of(self.in_force())
 
 
 assert MONEY_SCALE == 18  # noqa: PLR2004  # Quantities of up to 18 decimals are held as money is.

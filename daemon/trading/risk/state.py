@@ -16,7 +16,7 @@ from daemon.trading.orders import Order
 from daemon.trading.portfolio import Account
 from daemon.trading.risk.equity_watch import DAILY_LOSS, DRAWDOWN, MARGIN, EquityWatch
 from daemon.trading.risk.limit_rules import ALWAYS, WHEN_OPENING, LimitRule, rules_that_are_set
-from daemon.trading.risk.limits import ACTIONS, Limits, configured_limits, limits_of
+from daemon.trading.risk.limits import ACTIONS, Chosen, Limits
 from daemon.trading.risk.pace import Pace
 from daemon.trading.risk.protections import Close, PauseKey, Protections
 from daemon.trading.risk.working import Working
@@ -67,9 +67,8 @@ class Risk:
     """Follows what the rules are judged by.
 
     Attributes:
-        configured: limits of the last start, by name.
-        changed: limits that were set since, by name; None for one that was switched off.
-        limits: what is in force by both.
+        chosen: limits by name, as they were configured and set.
+        limits: what is in force by that.
         watches: equity is followed.
         protects: closed positions are followed.
         always_asked: rules that are set and ask every order.
@@ -79,8 +78,7 @@ class Risk:
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self.configured: dict[str, Scalar] = {}
-        self.changed: dict[str, Scalar] = {}
+        self.chosen = Chosen()
         self.working = Working()
         self.watch = EquityWatch()
         self.protections = Protections()
@@ -93,9 +91,19 @@ class Risk:
         """The currency in which all is summed up; empty before the first deposit."""
         return self._view.currency or self._view.account.main_currency
 
+    @property
+    def configured(self) -> Mapping[str, Scalar]:
+        """Limits of the last start, by name."""
+        return self.chosen.configured
+
+    @property
+    def changed(self) -> Mapping[str, Scalar]:
+        """Limits that were set since, by name; None for one that was switched off."""
+        return self.chosen.changed
+
     def in_force(self) -> dict[str, Scalar]:
         """Return the limits that are set, by name."""
-        return {name: v for name, v in {**self.configured, **self.changed}.items() if v is not None}
+        return self.chosen.in_force()
 
     def _set(self, limits: Limits) -> None:
         self.limits = limits
@@ -106,10 +114,15 @@ class Risk:
         self.watches = limits.watches_equity
         self.protects = limits.protects
 
-    def load_limits(self, configured: Mapping[str, Scalar], changed: Mapping[str, Scalar]) -> None:
-        """Take the limits of a dump."""
-        self.configured, self.changed = dict(configured), dict(changed)
-        self._set(limits_of({**configured, **changed}))
+    def choose(self, chosen: Chosen) -> None:
+        """Take other limits.
+
+        Raises:
+            LimitError: they make no sense; nothing has changed.
+        """
+        limits = chosen.limits()
+        self.chosen = chosen
+        self._set(limits)
 
     def daemon_started(self, event: DaemonStarted) -> None:
         """Take the configuration; a limit that it changes counts again, whatever was set meanwhile.
@@ -117,16 +130,8 @@ class Risk:
         Raises:
             LimitError: it makes no sense; nothing has changed.
         """
-        configured = configured_limits(event.settings)
-        kept = {
-            name: value
-            for name, value in self.changed.items()
-            if configured.get(name) == self.configured.get(name)
-        }
-        limits = limits_of({**configured, **kept})
-        self.configured, self.changed = configured, kept
         self.clock_synchronized = False
-        self._set(limits)
+        self.choose(self.chosen.started(event.settings))
 
     def limits_changed(self, event: RiskLimitsChanged) -> None:
         """Take limits that were set.
@@ -134,10 +139,7 @@ class Risk:
         Raises:
             LimitError: they make no sense; nothing has changed.
         """
-        changed = {**self.changed, **event.limits}
-        limits = limits_of({**self.configured, **changed})
-        self.changed = changed
-        self._set(limits)
+        self.choose(self.chosen.set(event.limits))
 
     def ticked(self, event: ClockTicked) -> None:
         """Take a tick of the clock."""
@@ -298,8 +300,8 @@ class Risk:
         """Return everything as plain exact values."""
         watch, protections = self.watch, self.protections
         return {
-            "configured": dict(self.configured),
-            "changed": dict(self.changed),
+            "configured": dict(self.chosen.configured),
+            "changed": dict(self.chosen.changed),
             "clock_synchronized": self.clock_synchronized,
             "pace": (list(self.pace.times), self.pace.day_end_ns, self.pace.day_count),
             "equity": (watch.currency, watch.equity, watch.maintenance, watch.unknown),

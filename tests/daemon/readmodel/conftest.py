@@ -39,8 +39,10 @@ from schemas.events import (
     ReplaceRejected,
     ReplaceRequested,
     SensorsRead,
+    SessionCalendarDefined,
     Side,
     Trade,
+    TradingPaused,
 )
 
 JOURNAL = "ab" * 16
@@ -130,7 +132,7 @@ def busy_stream(seed: int, steps: int) -> Recorder:
         now += rng.choice((0, 1, SECOND // 3, 2 * SECOND, 40 * SECOND, -SECOND, 3600 * SECOND))
         number, price = rng.randint(1, 2), rng.randint(9_900, 10_100)
         of = {"instrument_id": number, "conditions": rng.choice((0, 0, 0x2000, SUSPICIOUS))}
-        match rng.randint(0, 18):
+        match rng.randint(0, 19):
             case 0 | 1 | 2 | 3:
                 recorder.put(trade(now, price, rng.randint(0, 50), trade_id=step, **of))
             case 4 | 5 | 6:
@@ -151,8 +153,7 @@ def busy_stream(seed: int, steps: int) -> Recorder:
             case 11:
                 recorder.foreign(_oddity(rng, now, step))
             case 12:
-                currency, amount = rng.choice(("USD", "EUR", "BNB")), rng.choice(("0.5", "70000"))
-                recorder.put(command("account.withdraw", currency=currency, amount=amount))
+                recorder.put(_of_risk(rng, now))
             case _:
                 _orders_of_all_kinds(recorder, rng, now, number, price)
     return recorder
@@ -207,6 +208,33 @@ def _report(rng: random.Random, now: int, told: Order) -> Event:
             ),
         ]
     )  # fmt: skip
+
+
+def _of_risk(rng: random.Random, now: int) -> Event:
+    """Money paid out, limits, pauses, calendars; some of it is refused."""
+    hours = rng.choice((0, 1))
+    return rng.choice(
+        [
+            command("account.withdraw", currency=rng.choice(("USD", "EUR", "BNB")), amount="70000.5"),
+            command("risk.set", max_exposure=rng.choice(("5", "1e6", None)), margin=True),
+            command("risk.set", **{"initial_margin_ppm.crypto": rng.choice((500_000, 0, -1))}),
+            command("risk.reset"),
+            started(**{"risk.max_order_value": rng.choice(("9000000", "8000000", "7000000", "lots"))}),
+            TradingPaused(
+                ts_ns=now, instrument_id=rng.choice((1, None)), strategy_id=rng.choice(("cross", None)),
+                until_ns=now + rng.choice((1, 100 * SECOND)), rule="COOLDOWN", reason="lost",
+            ),
+            SessionCalendarDefined(
+                ts_ns=now, venue="TEST", instrument_id=rng.choice((1, None)),
+                zone=rng.choice(("UTC", "UTC", "Mars")), opens=[0] * hours, closes=[604_800] * hours,
+                holidays=[], early_days=[], early_closes=[],
+            ),
+        ]
+    )  # fmt: skip
+
+
+def started(**settings) -> DaemonStarted:
+    return DaemonStarted(ts_ns=START, daemon_version="1", config_hash="c", code_hash="d", settings=settings)
 
 
 def _oddity(rng: random.Random, now: int, step: int) -> AnyEvent:

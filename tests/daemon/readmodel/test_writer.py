@@ -86,8 +86,9 @@ def test_orders_positions_account_and_equity_equal_the_cores(seed):
                 k: v for k, v in book.items() if v
             }
         last = {k: queries.equity(k)[-1] for k in core.worth()}
-        assert {k: (row["cash"], row["market_value"], row["gross"]) for k, row in last.items()} == {
-            k: (worth.cash, worth.market_value, worth.gross) for k, worth in core.worth().items()
+        names = ("cash", "market_value", "gross", "initial", "maintenance")
+        assert {k: [row[name] for name in names] for k, row in last.items()} == {
+            k: [getattr(worth, name) for name in names] for k, worth in core.worth().items()
         }
         total, row = core.total(), queries.equity_total()[-1]
         assert (row["currency"], row["equity"], row["gross"]) == (
@@ -96,6 +97,13 @@ def test_orders_positions_account_and_equity_equal_the_cores(seed):
             total.worth.gross,
         )
         assert json.loads(row["unknown"]) == sorted(total.unknown)
+        limits = {row["name"]: json.loads(row["value"]) for row in queries.risk_limits() if row["value"]}
+        assert limits == core.risk.in_force()
+        assert {(row["instrument_id"], row["strategy_id"]): row["until_ns"] for row in queries.pauses()} == {
+            key: pause.until_ns for key, pause in core.risk.protections.pauses.items()
+        }
+        calendars = {(row["venue"], row["instrument_id"]): row["zone"] for row in queries.calendars()}
+        assert calendars == {key: defined.zone for key, defined in core.calendars.defined.items()}
         assert {row["order_id"] for row in queries.orders(limit=1000)} == set(core.orders)
         connection = database.open_reader(path)
         for order_id, known in core.orders.items():
@@ -111,7 +119,7 @@ def test_orders_positions_account_and_equity_equal_the_cores(seed):
 
 
 def test_streams_of_these_tests_have_fills_cancels_and_denials():
-    orders = [known for seed in range(20) for known in busy_stream(seed, 150).core.orders.values()]
+    orders = [known for seed in range(40) for known in busy_stream(seed, 150).core.orders.values()]
     statuses = {known.status.name for known in orders}
     assert {"FILLED", "CANCELED", "DENIED"} <= statuses
     assert {"HELD", "UNKNOWN", "TRIGGERED"} <= statuses

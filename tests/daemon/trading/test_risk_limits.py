@@ -120,7 +120,7 @@ def test_limits_that_are_switched_off_hold_nothing(market, make):
     limit(market, make, **OFF)
     limit(market, make, **dict.fromkeys(OFF))
     assert verdict(market, make.order(Side.BUY, 1_000, price=20_000)) == "LEFT"
-    assert market.core.risk.in_force() == {}
+    assert market.core.risk.chosen.in_force() == {}
 
 
 def test_what_works_counts_as_if_it_were_filled(market, make):
@@ -471,20 +471,20 @@ def test_a_limit_that_was_set_outlives_a_restart_until_the_configuration_changes
     market.take(started(max_order_value="1000", max_position_value="7"))
     limit(market, make, max_order_value="2000", max_exposure="3")
     market.take(started(max_order_value="1000", max_position_value="7"))
-    assert market.core.risk.in_force() == {
+    assert market.core.risk.chosen.in_force() == {
         "max_order_value": "2000", "max_position_value": "7", "max_exposure": "3"
     }  # fmt: skip
     market.take(started(max_order_value="1500"))
-    assert market.core.risk.in_force() == {"max_order_value": "1500", "max_exposure": "3"}
+    assert market.core.risk.chosen.in_force() == {"max_order_value": "1500", "max_exposure": "3"}
     market.take(started())
-    assert market.core.risk.in_force() == {"max_exposure": "3"}
+    assert market.core.risk.chosen.in_force() == {"max_exposure": "3"}
 
 
 def test_a_limit_of_the_configuration_that_was_switched_off_stays_so_over_a_restart(market, make):
     market.take(started(max_order_value="1000"))
     limit(market, make, max_order_value=None)
     market.take(started(max_order_value="1000"))
-    assert market.core.risk.in_force() == {}
+    assert market.core.risk.chosen.in_force() == {}
 
 
 @pytest.mark.parametrize(
@@ -512,7 +512,7 @@ def test_a_limit_that_cannot_be_changes_nothing(market, make, limits, told):
     answer = market.take(make.command("risk.set", **limits))[1]
     assert isinstance(answer, NotificationQueued)
     assert told in answer.body
-    assert market.core.risk.changed == {}
+    assert market.core.risk.chosen.changed == {}
 
 
 def test_more_limits_than_the_core_keeps_are_refused(market, make):
@@ -525,12 +525,12 @@ def test_more_limits_than_the_core_keeps_are_refused(market, make):
 def test_a_start_with_a_limit_that_cannot_be_halts_trading(market):
     merged = market.take(started(max_order_value="lots"))
     assert merged[-1].state == TradingState.HALTED
-    assert market.core.risk.in_force() == {}
+    assert market.core.risk.chosen.in_force() == {}
 
 
 def test_settings_of_a_newer_taped_are_passed_over(market):
     market.take(started(max_of_something_new="1", max_order_value="5"))
-    assert market.core.risk.in_force() == {"max_order_value": "5"}
+    assert market.core.risk.chosen.in_force() == {"max_order_value": "5"}
 
 
 def test_every_rule_has_a_limit_and_a_code_of_its_own():
