@@ -37,7 +37,7 @@ def refusal(working: Working, market: Market, view: View, core: Core, now_ns: in
     if request.reduce_only and not market.reducible(request.side):
         return "reduce-only, and there is nothing to reduce"
     reason = _odd_terms(working, market)
-    if reason is None and view.options.check_funds and request.side == _BUY:
+    if reason is None and view.options.check_funds and request.side == _BUY and not core.risk.limits.margin:
         return _shortfall(working, market, view, core)
     return reason
 

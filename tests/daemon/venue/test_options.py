@@ -13,7 +13,8 @@ from daemon.venue.paper import VenueOptions
 from daemon.venue.paper.latency import latency_ns
 from daemon.venue.paper.options import read_recorded, recorded, venue_options
 from daemon.venue.paper.pricing import slip
-from tests.daemon.venue.tape import BUY, Tape, deposit, fills, instrument, order, quote
+from schemas.events import OrderAccepted, OrderFilled, OrderRejected
+from tests.daemon.venue.tape import BUY, Tape, command, deposit, fills, instrument, kinds, order, quote
 
 ppm = st.integers(-100_000, 100_000)
 
@@ -131,3 +132,14 @@ def test_a_market_order_slips_on_each_part_by_what_it_takes_of_that_quote():
     tape.take(quote(99_00, 100_00, 10, 10))
     assert fills(tape.take(order(BUY, 15))) == [(101_00, 10, 2)]
     assert fills(tape.take(quote(99_00, 100_00, 10, 20))) == [(100_25, 5, 2)]
+
+
+@pytest.mark.parametrize("margin", [False, True])
+def test_on_margin_the_venue_leaves_the_money_to_the_risk_rules(margin):
+    tape = Tape(VenueOptions(check_funds=True, latency_us=10)).start(instrument(), deposit("10"))
+    tape.take(command("risk.set", margin=margin, **{"initial_margin_ppm.*": 100_000}))
+    tape.take(quote(99, 100, ts_ns=1_000))
+    tape.take(order(BUY, 10, ts_ns=2_000))
+    tape.take(quote(119, 120, ts_ns=3_000))
+    reports = kinds(tape.take(quote(119, 120, ts_ns=20_000)))
+    assert reports == ([OrderAccepted, OrderFilled] if margin else [OrderRejected])
