@@ -93,9 +93,7 @@ def _view(simulation: Simulation) -> RenderableType:
     board.add_row("fan", _fan(simulation))
     board.add_row("LED", _led(simulation))
     board.add_row("trading", Text(simulation.core.trading_state.name.lower()))
-    for name, state in simulation.hardware.parts.items():
-        words = "works" if state is BreakerState.CLOSED else "does not work"
-        board.add_row(name.removeprefix("hardware."), Text(words, style="" if words == "works" else "red"))
+    board.add_row("pins", _parts(simulation))
     events = Text("\n".join(list(simulation.told)[-_EVENT_ROWS:]), overflow="ellipsis", no_wrap=True)
     reasons = Text("\n".join(f"! {reason}" for reason in simulation.hardware.reasons()), style="yellow")
     return Group(
@@ -113,6 +111,14 @@ def _thermometer(celsius: Any) -> RenderableType:
     lit = round(min(max(celsius - 20, 0) / 75, 1.0) * _BAR)
     style = "red" if celsius >= 80 else "yellow" if celsius >= 60 else "green"  # noqa: PLR2004
     return Text.assemble(("━" * lit, style), ("━" * (_BAR - lit), "dim"), f" {celsius:5.1f} °C")
+
+
+def _parts(simulation: Simulation) -> RenderableType:
+    from rich.text import Text  # noqa: PLC0415
+
+    parts = simulation.hardware.parts
+    broken = [name.removeprefix("hardware.") for name in parts if parts[name] is not BreakerState.CLOSED]
+    return Text(f"{', '.join(broken)} failed", style="red") if broken else Text("work")
 
 
 def _fan(simulation: Simulation) -> RenderableType:

@@ -173,7 +173,7 @@ class Hardware:
     def on_durable(self, events: list[Any]) -> None:
         """Follow the breakers of other parts, and a trading state that somebody has just changed."""
         for event in events:
-            if isinstance(event, BreakerChanged) and event.breaker.startswith(DATABASE_BREAKER):
+            if type(event) is BreakerChanged and event.breaker.startswith(DATABASE_BREAKER):
                 self._database_breakers[event.breaker] = event.state
         # Nobody who resumes trading for a reason of his own makes the machine any cooler.
         if self._heat.hot:
@@ -280,7 +280,9 @@ class Hardware:
         found = [f"{part.name} does not work: {part.reason}" for part in self._parts() if part.reason]
         board, sample = self._board, self._sampler.latest
         if board is not None and board.fault and board.reason:
-            found.append(f"the fan runs at full speed: {board.reason}")
+            # Without a working pin nobody knows how fast it runs.
+            does = "runs" if board.duty is not None else "should run"
+            found.append(f"the fan {does} at full speed: {board.reason}")
         if self._heat.hot:
             found.append(f"the machine is too hot: {self._heat.reason}")
         if sample is None:

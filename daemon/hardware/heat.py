@@ -49,7 +49,10 @@ class HeatWatch:
         if isinstance(bits, int):
             self._judge("firmware", begins=bool(bits & HELD_BACK), ends=not bits & HELD_BACK)
         if self._causes:
-            told = {"cpu": f"the processor is at {celsius} °C", "firmware": words_of(int(bits or 0))}
+            told = {
+                "cpu": f"the processor is at {celsius or 0.0:.1f} °C",
+                "firmware": words_of(int(bits or 0)),
+            }
             self.reason = ", ".join(told[cause] for cause in sorted(self._causes))
             self.hot = True
             self._cool_since_ns = None

@@ -11,6 +11,7 @@ from daemon.api.access import Access
 from daemon.api.app import create_app
 from daemon.api.serving import serve
 from daemon.engine import Engine
+from daemon.hardware.sensors import SENSORS
 from daemon.journal.writer import JournalWriter
 from daemon.readmodel.projector import Projector
 from daemon.readmodel.queries import ReadModelQueries
@@ -25,6 +26,7 @@ from schemas.events import (
     OrderRequested,
     OrderType,
     Quote,
+    SensorsRead,
     Side,
     Trade,
 )
@@ -62,11 +64,40 @@ def market(step: int) -> list[Quote | Trade]:
     return [quote, Trade(ts_ns=ts_ns, received_ns=ts_ns, instrument_id=1, price=price, quantity=900 + step)]
 
 
+class Machine:
+    """A Raspberry Pi at 52.4 °C; `told` is what changes of that."""
+
+    parts: dict[str, object] = {}  # noqa: RUF012  # never changed
+    readings: dict[str, float | int | None] = {}  # noqa: RUF012  # never changed
+    duty = 30
+    hot = False
+
+    def __init__(self) -> None:
+        self.told: dict[str, object] = {}
+        self.sensors: dict[str, float | int | None] = dict.fromkeys(SENSORS) | {"cpu_celsius": 52.4}
+
+    def reasons(self) -> list[str]:
+        return []
+
+    def document(self) -> dict[str, object]:
+        document = {
+            "readings": self.sensors,
+            "governor": "ondemand",
+            "throttled": "no",
+            "fan": {"kind": "gpiozero", "duty_percent": 30, "reason": "cpu at 52.4 °C"},
+            "hot": False,
+            "parts": {},
+            "reasons": [],
+        }
+        return document | self.told
+
+
 class Served:
     """A daemon that serves the page while prices walk."""
 
-    def __init__(self, engine: Engine, url: str, runner: web.AppRunner) -> None:
+    def __init__(self, engine: Engine, url: str, runner: web.AppRunner, machine: Machine) -> None:
         self.engine = engine
+        self.machine = machine
         self.url = url
         self.runner = runner
 
@@ -105,7 +136,8 @@ async def served(tmp_path: Path):
     queries = ReadModelQueries(data / "readmodel.db")
     settings = ApiSettings(port=0)
     access = await Access.open(data)
-    app = create_app(engine, queries, access, projection=projector, settings=settings)
+    machine = Machine()
+    app = create_app(engine, queries, access, projection=projector, settings=settings, machine=machine)
     runner, url = await serve(app, settings)
 
     async def walk() -> None:
@@ -114,7 +146,7 @@ async def served(tmp_path: Path):
             await asyncio.sleep(0.02)
 
     walking = asyncio.ensure_future(walk())
-    yield Served(engine, url, runner)
+    yield Served(engine, url, runner, machine)
     walking.cancel()
     await runner.cleanup()
     queries.close()
@@ -282,3 +314,33 @@ async def test_everything_that_can_be_used_has_a_name_and_can_be_reached_by_keyb
     assert await page.run("document.querySelectorAll('th:not([scope])').length") == 0
     assert await page.run("document.querySelectorAll('h2').length") >= 10
     assert await page.run("document.documentElement.lang") == "en"
+
+
+MACHINE = """Object.fromEntries([...document.querySelectorAll('#machine tr')].filter((row) => !row.hidden)
+    .map((row) => [row.cells[0].innerText, row.cells[1].innerText.split('\\n')]))"""
+
+
+async def test_the_machine_is_shown_as_far_as_it_tells_and_what_is_bad_is_marked(page, served) -> None:
+    await page.open(f"{served.url}/")
+    await page.until(f"{MACHINE}.Processor?.[0] === '52.4 °C'")
+    shown = await page.run(MACHINE)
+    assert shown["Fan"] == ["30 %", "cpu at 52.4 °C"]
+    assert shown["Held back"] == ["no"]
+    assert "NVMe drive" not in shown
+    served.machine.sensors = served.machine.sensors | {"cpu_celsius": 83.0, "nvme_celsius": 44.0}
+    served.machine.told = {"throttled": "under-voltage now"}
+    await page.until(f"{MACHINE}['NVMe drive']?.[0] === '44.0 °C'")
+    marked = "[...document.querySelectorAll('#machine .down')].map((text) => text.innerText)"
+    assert await page.run(marked) == ["83.0 °C", "under-voltage now"]
+
+
+async def test_the_line_of_the_machine_begins_with_what_the_sensors_said_before(page, served) -> None:
+    for celsius in (40.0, 50.0, None, 60.0):
+        await served.engine.execute([SensorsRead(ts_ns=START, readings={"cpu_celsius": celsius})])
+    await page.open(f"{served.url}/")
+    await page.until(f"{MACHINE}.Processor?.[0] === '52.4 °C'")
+    await page.until("document.querySelector('#machine canvas').width === 120")
+    drawn = """(() => { const { width, height } = document.querySelector('#machine canvas');
+        const context = document.querySelector('#machine canvas').getContext('2d');
+        return context.getImageData(0, 0, width, height).data.some((byte) => byte); })()"""
+    assert await page.until(drawn)

@@ -3,6 +3,7 @@
 import { Chart } from "./chart.js";
 import { Connection } from "./connection.js";
 import { decimalsOf, gain, money, number, tone } from "./format.js";
+import { MachinePanel } from "./machine.js";
 import { Spark } from "./spark.js";
 import { AccountTable, FillTable, OrderTable, PositionTable, PriceTable } from "./tables.js";
 
@@ -15,6 +16,7 @@ const positions = new PositionTable();
 const account = new AccountTable();
 const orders = new OrderTable(100);
 const fills = new FillTable(60);
+const machine = new MachinePanel(byId("machine"));
 const equity = new Spark(byId("equity-spark"));
 const chart = new Chart({ onInterval: markInterval, plot: byId("plot"), empty: byId("plot-empty"), summary: byId("chart-summary"), credit: byId("chart-credit") });
 
@@ -107,6 +109,7 @@ function take(message) {
   if (message.orders) orders.update(message.orders, instruments);
   if (message.fills) fills.update(message.fills, instruments);
   if (message.trading) takeTrading(message.trading);
+  if (message.hardware) machine.update(message.hardware);
   state.failures = message.reasons ?? state.failures ?? [];
   takeProgress(message);
   if (message.type === "snapshot" && state.chosen !== null) prices.choose(state.chosen);
@@ -147,10 +150,12 @@ byId("chart-intervals").addEventListener("click", (event) => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   prices.redraw();
   equity.draw();
+  machine.redraw();
 });
 window.addEventListener("resize", () => {
   prices.redraw();
   equity.draw();
+  machine.redraw();
 });
 setInterval(() => state.connection === "lost" && tellTrouble(), 1000);
 

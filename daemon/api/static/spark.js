@@ -3,8 +3,10 @@
 const POINTS = 90;
 
 export class Spark {
-  constructor(canvas) {
+  /** `colour` is the name of one; without it the line is green when it has risen and red when it fell. */
+  constructor(canvas, colour = "") {
     this.canvas = canvas;
+    this.colour = colour;
     this.points = [];
   }
 
@@ -33,7 +35,7 @@ export class Spark {
     const span = Math.max(...points) - low || 1;
     const styles = getComputedStyle(canvas);
     const rising = points.at(-1) >= points[0];
-    const colour = styles.getPropertyValue(rising ? "--up" : "--down");
+    const colour = styles.getPropertyValue(this.colour || (rising ? "--up" : "--down"));
     const x = (index) => 1 + (index / (points.length - 1)) * (width - 4);
     const y = (value) => height - 3 - ((value - low) / span) * (height - 6);
     context.beginPath();
