@@ -193,15 +193,22 @@ def a_quote(draw, number):
 
 
 @st.composite
+def a_resting_order(draw, number):
+    """Return a plain limit order that is likely to stand in a queue."""
+    side = draw(st.sampled_from([BUY, SELL]))
+    return order(side, draw(st.integers(1, 20)), 100 - side * draw(st.integers(0, 4)), instrument_id=number)
+
+
+@st.composite
 def a_step(draw):
     number = draw(st.integers(1, 2))
-    match draw(st.integers(0, 10)):
+    match draw(st.integers(0, 12)):
         case 0 | 1 | 2:
             return trade(draw(prices), draw(st.integers(0, 9)), instrument_id=number)
         case 3 | 4 | 5:
             return draw(a_quote(number))
-        case 6 | 7:
-            return draw(an_order(number))
+        case 6 | 7 | 11 | 12:
+            return draw(an_order(number) | a_resting_order(number))
         case 8:
             return cancel(draw(st.integers(0, 60)))
         case 9:
@@ -228,7 +235,11 @@ options_ = st.builds(
 @st.composite
 def lives(draw):
     """Return a tape that was driven by random batches, with the disk behind by random times."""
-    tape = Tape(draw(options_), lazy=True).start(instrument(1), instrument(2), deposit("40"))
+    tape = Tape(draw(options_), lazy=True).start(instrument(1), instrument(2), deposit("400"))
+    # A market with a queue on both sides, and orders that stand in it.
+    tape.take(quote(98, 102, 9, 9), quote(98, 102, 9, 9, instrument_id=2))
+    tape.take(*draw(st.lists(a_resting_order(1), min_size=1, max_size=3)))
+    tape.flush()
     now = 5
     for _ in range(draw(st.integers(1, 12))):
         batch = []
@@ -242,7 +253,7 @@ def lives(draw):
             else:
                 batch.append(_aimed(at_time(event, now), tape.core))
         tape.take(*batch)
-        if draw(st.booleans()):
+        if draw(st.integers(0, 2)):
             tape.flush()
     return tape
 
@@ -313,6 +324,20 @@ def test_a_core_without_its_venue_begins_the_queues_anew(caplog):
         (working,) = resume(core).venue.matching.working.values()
         assert (working.remaining, working.ahead) == (5, None)
         assert len(caplog.records) == told
+
+
+def test_a_dump_holds_queues_trails_times_and_what_was_taken():
+    tape = a_tape()
+    tape.take(quote(98, 102, 9, 9), trade(100, 1))
+    tape.take(order(BUY, 5, 98, time_in_force=TimeInForce.DAY))
+    tape.take(order(SELL, 5, order_type=OrderType.TRAILING_STOP, trail_amount=3))
+    tape.take(trade(101, 1), order(BUY, 4))
+    venue = PaperVenue()
+    load(venue, dump(tape.venue), tape.core)
+    limit, trailing = venue.matching.working.values()
+    assert (limit.ahead, limit.end_ns, trailing.reference) == (9, 86_400 * 10**9, 101)
+    assert venue.markets[1].left(BUY) == 5
+    assert venue.markets[1].position == 4
 
 
 @given(tape=lives())
