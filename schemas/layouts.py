@@ -84,7 +84,9 @@ class LayoutReader(Generic[T]):
         if _is_event(kind):
             return _event(value)
         if origin in (Union, types.UnionType):
-            return None if value is None else self._lifted(_only(kind), value)
+            only = _only(kind)
+            plain = value is None or get_origin(only) in (Union, types.UnionType)
+            return msgspec.convert(value, kind) if plain else self._lifted(only, value)
         if origin is list:
             return [self._lifted(arguments[0], item) for item in value]
         if origin is dict:

@@ -241,8 +241,10 @@ CREATE TABLE equity (
     market_value TEXT NOT NULL,
     equity       TEXT NOT NULL,
     gross        TEXT NOT NULL,          -- value of all positions without signs; market_value is the net
-    initial      TEXT NOT NULL,          -- margin that opening the positions needs, and that keeping them needs
-    maintenance  TEXT NOT NULL,
+    -- Margin that opening the positions needs, and that keeping them needs. Rows of a taped from before
+    -- that say zero.
+    initial      TEXT NOT NULL DEFAULT '0.000000000000000000',
+    maintenance  TEXT NOT NULL DEFAULT '0.000000000000000000',
     PRIMARY KEY (currency, minute_ns)
 ) STRICT, WITHOUT ROWID;
 
@@ -254,8 +256,8 @@ CREATE TABLE equity_total (
     market_value TEXT NOT NULL,
     equity       TEXT NOT NULL,
     gross        TEXT NOT NULL,
-    initial      TEXT NOT NULL,
-    maintenance  TEXT NOT NULL,
+    initial      TEXT NOT NULL DEFAULT '0.000000000000000000',
+    maintenance  TEXT NOT NULL DEFAULT '0.000000000000000000',
     unknown      TEXT NOT NULL           -- JSON array of currencies that no price leads from; they are left out
 ) STRICT;
 

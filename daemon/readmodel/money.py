@@ -53,7 +53,8 @@ class MoneyProjection:
         self._exchange = Exchange(instruments)
         self.portfolio = _portfolio(connection)
         self._currency: str = connection.execute("SELECT value FROM meta WHERE name = 'currency'").get
-        self._first: str = connection.execute("SELECT value FROM meta WHERE name = 'first_currency'").get
+        first = connection.execute("SELECT value FROM meta WHERE name = 'first_currency'").get
+        self._first: str = first or self._currency
         self._newest_lots: dict[int, int] = dict(
             connection.execute("SELECT instrument_id, max(number) FROM lots GROUP BY instrument_id")
         )

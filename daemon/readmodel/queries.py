@@ -284,6 +284,8 @@ class ReadModelQueries:
         if order_id is not None:
             wanted.append("order_id = ?")
             values.append(order_id)
+        # A zero ends the text of a query in SQLite, in the middle of a word; no event holds one.
+        text = text and text.replace("\x00", " ")
         if text is not None and text.split():
             wanted.append("number IN (SELECT rowid FROM events_text WHERE events_text MATCH ?)")
             values.append(" ".join('"' + word.replace('"', '""') + '"' for word in text.split()))

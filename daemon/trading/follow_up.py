@@ -34,6 +34,8 @@ _REPLACEABLE = frozenset(
     {OrderStatus.SUBMITTED, OrderStatus.ACCEPTED, OrderStatus.TRIGGERED, OrderStatus.PARTIALLY_FILLED}
 )
 
+_REDUCING = TradingState.REDUCING
+
 
 class View(Protocol):
     """What these functions look at; the core is one."""
@@ -86,7 +88,7 @@ def _held(order: Order, view: View) -> Draft | None:
         return partial(OrderDenied, order_id=order_id, rule="CANCELED", reason=reason)
     target = _target(order, view)
     if target > 0:
-        if is_halted(view, request.instrument_id):
+        if is_halted(view, request.instrument_id) or _only_opens_while_reducing(order, view):
             return None
         return partial(OrderReleased, order_id=order_id, quantity=target)
     parent = view.orders[request.parent_id]
@@ -94,6 +96,15 @@ def _held(order: Order, view: View) -> Draft | None:
         reason = f"its parent, order {parent.order_id}, is {parent.status.name} and leaves nothing to it"
         return partial(OrderDenied, order_id=order_id, rule="PARENT", reason=reason)
     return None
+
+
+def _only_opens_while_reducing(order: Order, view: View) -> bool:
+    """Return whether a child would leave for nothing but a new position, its parent having closed one."""
+    instrument_id = order.request.instrument_id
+    if _REDUCING not in (view.trading_state, view.instrument_states.get(instrument_id)):
+        return False
+    position = view.positions.get(instrument_id)
+    return position is None or position.quantity * order.request.side >= 0
 
 
 def _target(order: Order, view: View) -> int:

@@ -277,11 +277,11 @@ def test_a_base_state_from_before_a_field_existed_is_read_with_its_default(data)
     before = state_at_end(data)
     cut(data)
 
-    def without_calendars(names, values):
-        place = names.index("calendars")
+    def without_shares(names, values):
+        place = names.index("share_ppm")
         del names[place], values[place]
 
-    rewrite_base(data, lambda core, tables: (relaid(core, without_calendars), tables))
+    rewrite_base(data, lambda core, tables: (relaid(core, without_shares), tables))
     assert state_at_end(data, OTHER_CODE) == before
 
 

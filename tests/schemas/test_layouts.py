@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.events import AssetClass, InstrumentDefined, Side, Trade
+from schemas.events import AssetClass, InstrumentDefined, Scalar, Side, Trade
 from schemas.layouts import LayoutError, LayoutReader, layouts_of
 
 encode = msgspec.msgpack.encode
@@ -87,6 +87,19 @@ def test_the_order_of_fields_does_not_matter(data):
 def test_a_field_the_writer_did_not_know_gets_its_declared_default():
     layouts = {**LAYOUTS, "Whole": LAYOUTS["Whole"][:-1]}
     assert same(read(stored(layouts), layouts), whole(note="none given"))
+
+
+class Settings(msgspec.Struct, array_like=True):
+    values: dict[str, Scalar]
+    more: int = 5
+
+
+def test_a_field_of_several_plain_types_is_read_from_another_layout_as_it_was():
+    values = {"a": True, "b": 3, "c": 1.5, "d": "text", "e": None}
+    reader = LayoutReader(Settings, {"Settings": ["values"]})
+    assert reader.read(encode([values])) == Settings(values)
+    with pytest.raises(LayoutError):
+        reader.read(encode([{"a": [1]}]))
 
 
 @pytest.mark.parametrize(("record", "field"), [("Whole", "number"), ("Leg", "quantity")])

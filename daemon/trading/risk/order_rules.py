@@ -37,7 +37,7 @@ def _halted(proposal: Proposal) -> str | None:
 def _reducing(proposal: Proposal) -> str | None:
     view = proposal.view
     states = (view.trading_state, view.instrument_states.get(proposal.instrument.instrument_id))
-    if _REDUCING not in states or not proposal.opening:
+    if _REDUCING not in states or proposal.quantity <= proposal.reducible:
         return None
     return "only orders that reduce a position are allowed now"
 

@@ -16,7 +16,7 @@ from daemon.trading.risk.pace import Pace
 from daemon.trading.risk.protections import Protections
 from daemon.trading.risk.working import NOTHING, Total, Working
 from daemon.trading.valuation import Exchange
-from schemas.events import InstrumentDefined, Side, TradingState
+from schemas.events import InstrumentDefined, OrderType, Side, TradingState
 
 
 class Rule(Protocol):
@@ -88,7 +88,7 @@ class Proposal:
         view: the core.
         book: of its instrument.
         instrument: its instrument.
-        price: what it names, else what it would meet now; None when nothing is known.
+        price: most it may pay or get, by what it names and would meet now; None when nothing is known.
         beside: what else may still be traded on its side, orders left out whose place it takes.
         quantity: most that may be traded by it and those whose place it takes.
         held: signed quantity of the position.
@@ -112,10 +112,10 @@ class Proposal:
         request = order.request
         self.order = order
         self.view = view
-        self.side = side = request.side
+        self.side = request.side
         self.book = book = view.books[request.instrument_id]
         self.instrument: InstrumentDefined = book.instrument
-        self.price: int | None = order.price or order.stop_price or book.cost_price(side)
+        self.price: int | None = _price(order, book)
         working = view.risk.working
         self.beside: Total = working.beside(order) if view.orders.working else NOTHING
         self.quantity = order.remaining
@@ -158,6 +158,26 @@ class Proposal:
     def plain_quantity(self, quantity: int) -> int:
         """Return a quantity at 18 decimals, as limits of quantities are."""
         return quantity * TENS[MONEY_SCALE - self.instrument.quantity_scale]
+
+
+def _price(order: Order, book: Book) -> int | None:
+    """Return the most that an order may pay or get.
+
+    Only the limit of a purchase is the worst it can meet: a sale gets what is bid above its limit, and a
+    stop that is reached already pays what is asked. What closes a parent's fill meets another market.
+    """
+    request = order.request
+    named, meets = order.price or order.stop_price, book.cost_price(request.side)
+    if named is None:
+        return meets
+    if request.side == Side.BUY:
+        if order.price is not None:
+            return named
+    elif order.stop_price is not None:
+        named = max(named, order.stop_price)
+        if request.order_type is not OrderType.TRAILING_STOP:
+            return named
+    return named if meets is None or request.parent_id is not None else max(named, meets)
 
 
 def free_cash(currency: str, view: View, *, beside: Order | None = None) -> int:

@@ -84,7 +84,9 @@ def _shortfall(working: Working, market: Market, view: View, core: Core) -> str 
 
 def _cost(working: Working, quantity: int, market: Market) -> int:
     """Return what a purchase costs with its fee, at its limit or at the price it would meet now."""
-    prices = (working.limit, working.stop if working.waiting else None, market.offer(_BUY)[0], market.last)
-    price = next((price for price in prices if price is not None), 0)
+    meets = next((price for price in (market.offer(_BUY)[0], market.last) if price is not None), 0)
+    # A stop that is reached already is no bound: it meets the market.
+    stop = working.stop if working.waiting else None
+    price = working.limit if working.limit is not None else max(meets, stop or 0)
     value = notional(market.instrument, price, quantity)
     return value + value * max(0, market.fees.taker_ppm) // PPM

@@ -192,6 +192,7 @@ def test_history_is_found_by_its_words_and_by_order(recorder, ask):
     names = [row["name"] for row in queries.events(order_id=order_id)]
     assert names == ["OrderAccepted", "OrderSubmitted", "OrderRequested"]
     assert queries.events(text='"quotes" AND (no OR "language') == []
+    assert queries.events(text="quotes\x00language") == []
 
 
 def test_trading_state_and_imports_follow_their_commands(recorder, ask):

@@ -591,3 +591,55 @@ def most_that_can_become(core, instrument_id: int) -> int:
     orders = [o for o in core.orders.working.values() if o.request.instrument_id == instrument_id]
     bought, sold = (sum(o.remaining for o in orders if o.request.side == side) for side in (1, -1))
     return max(abs(held + bought), abs(held - sold))
+
+
+@pytest.mark.parametrize("kind", [OrderType.STOP, OrderType.TRAILING_STOP])
+def test_a_stop_that_is_reached_already_needs_the_cash_that_the_market_asks(make, kind):
+    desk = make.Desk()
+    desk.take(make.instrument(), make.deposit("1000"), make.trade(10_000))
+    trail = 5 if kind is OrderType.TRAILING_STOP else None
+    asked = make.order(Side.BUY, 11, order_type=kind, stop_price=1, trail_amount=trail)
+    assert verdict(desk, asked) == "CASH"
+    assert desk.core.account.cash == {"USD": 1_000 * USD}
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"price": 1},
+        {"price": 1, "stop_price": 10_000, "order_type": OrderType.STOP_LIMIT},
+        {"stop_price": 1, "trail_amount": 5, "order_type": OrderType.TRAILING_STOP},
+    ],
+)
+def test_a_low_price_makes_no_sale_worth_less_than_the_market_pays(market, make, terms):
+    limit(market, make, max_order_value="1000")
+    assert verdict(market, make.order(Side.SELL, 11, **terms)) == "MAX_ORDER_VALUE"
+    assert verdict(market, make.order(Side.SELL, 10, **terms)) == "LEFT"
+
+
+def test_a_child_that_would_open_is_refused_while_only_reducing_is_allowed(market, make):
+    market.take(make.order(Side.BUY, 10), make.command("trading.reduce", reason="drill"))
+    parent = market.core.next_seq
+    child = make.order(Side.BUY, 10, price=20_000, parent_id=parent)
+    merged = market.take(make.order(Side.SELL, 10), child)
+    assert [event.rule for event in merged if isinstance(event, OrderDenied)] == ["REDUCING"]
+    assert not market.core.positions[1].quantity
+
+
+def test_a_child_that_was_held_when_reducing_began_opens_nothing(market, make):
+    market.take(make.order(Side.BUY, 10))
+    parent = market.core.next_seq
+    child = make.order(Side.BUY, 10, price=20_000, parent_id=parent)
+    market.take(make.order(Side.SELL, 10, price=11_000), child)
+    market.take(make.command("trading.reduce", reason="drill"))
+    market.take(make.trade(12_000, 100, ts_ns=2))
+    assert not market.core.positions[1].quantity
+
+
+def test_children_that_close_leave_while_only_reducing_is_allowed(market, make):
+    parent = market.core.next_seq
+    child = make.order(Side.SELL, 10, price=11_000, parent_id=parent)
+    market.take(make.order(Side.BUY, 10, price=9_000), child)
+    market.take(make.command("trading.reduce", reason="drill"))
+    market.take(make.trade(8_000, 100, ts_ns=2), make.trade(12_000, 100, ts_ns=3))
+    assert not market.core.positions[1].quantity
