@@ -44,6 +44,7 @@ Changed = TypeVar("Changed", TradingStateChanged, InstrumentStateChanged)
 MAX_PARAMETERS = 100
 
 Reason = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]+\Z", max_length=128)]
+StrategyId = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]+\Z", max_length=64)]
 Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]{1,16}\Z")]
 Values = Annotated[dict[Name, Scalar], msgspec.Meta(max_length=MAX_PARAMETERS)]
 
@@ -68,7 +69,7 @@ class Kill(_Record, frozen=True, kw_only=True):
 class Start(_Record, frozen=True, kw_only=True):
     """Body that starts a strategy; `instruments` are symbols, or `SYMBOL@VENUE`."""
 
-    strategy_id: Name
+    strategy_id: StrategyId
     kind: Name
     instruments: Annotated[list[Text], msgspec.Meta(min_length=1, max_length=1000)]
     parameters: Values = {}
@@ -101,7 +102,7 @@ START = Body(
     Start,
     "a strategy",
     {
-        "strategy_id": "a name of at most 64 characters",
+        "strategy_id": "a name of 1 to 64 characters on one line",
         "kind": "a kind of GET /api/v1/strategies/kinds",
         "instruments": "a list of 1 to 1000 symbols",
         "parameters": _VALUES,

@@ -110,6 +110,7 @@ async def test_kinds_of_strategies_tell_their_parameters(rig) -> None:
         ("POST", "/trading/kill", {"reason": "x", "flatten": "yes"}, 422, "flatten: expected true or false"),
         ("POST", "/trading/sell", {"reason": "x"}, 404, "sell cannot be done here"),
         ("POST", "/strategies", {**START, "kind": "oracle"}, 422, "no strategy kind"),
+        ("POST", "/strategies", {**START, "strategy_id": "a\nb"}, 422, "strategy_id: expected a name"),
         ("POST", "/strategies", {**START, "parameters": {"fast": 0}}, 422, "fast"),
         ("POST", "/strategies", {**START, "parameters": {"speed": 1}}, 422, "no parameter"),
         ("POST", "/strategies", {**START, "instruments": []}, 422, "instruments: expected a list"),

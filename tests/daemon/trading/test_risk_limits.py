@@ -618,7 +618,8 @@ def test_a_low_price_makes_no_sale_worth_less_than_the_market_pays(market, make,
 
 
 def test_a_child_that_would_open_is_refused_while_only_reducing_is_allowed(market, make):
-    market.take(make.order(Side.BUY, 10), make.command("trading.reduce", reason="drill"))
+    market.take(make.quote(9_990, 10_010), make.order(Side.BUY, 10))
+    market.take(make.command("trading.reduce", reason="drill"))
     parent = market.core.next_seq
     child = make.order(Side.BUY, 10, price=20_000, parent_id=parent)
     merged = market.take(make.order(Side.SELL, 10), child)
@@ -627,11 +628,12 @@ def test_a_child_that_would_open_is_refused_while_only_reducing_is_allowed(marke
 
 
 def test_a_child_that_was_held_when_reducing_began_opens_nothing(market, make):
-    market.take(make.order(Side.BUY, 10))
+    market.take(make.quote(9_990, 10_010), make.order(Side.BUY, 10))
     parent = market.core.next_seq
     child = make.order(Side.BUY, 10, price=20_000, parent_id=parent)
     market.take(make.order(Side.SELL, 10, price=11_000), child)
     market.take(make.command("trading.reduce", reason="drill"))
+    assert market.core.positions[1].quantity == 10
     market.take(make.trade(12_000, 100, ts_ns=2))
     assert not market.core.positions[1].quantity
 
@@ -641,5 +643,7 @@ def test_children_that_close_leave_while_only_reducing_is_allowed(market, make):
     child = make.order(Side.SELL, 10, price=11_000, parent_id=parent)
     market.take(make.order(Side.BUY, 10, price=9_000), child)
     market.take(make.command("trading.reduce", reason="drill"))
-    market.take(make.trade(8_000, 100, ts_ns=2), make.trade(12_000, 100, ts_ns=3))
+    market.take(make.trade(8_000, 100, ts_ns=2))
+    assert market.core.positions[1].quantity == 10
+    market.take(make.trade(12_000, 100, ts_ns=3))
     assert not market.core.positions[1].quantity
