@@ -29,6 +29,7 @@ from daemon.journal.disk import make_folder
 from daemon.journal.errors import JournalPoisonedError
 from daemon.journal.writer import JournalWriter
 from daemon.journal.written import DAY_NS, HOUR_NS, written
+from daemon.notices import log_notifications
 from daemon.notify import ServiceManager
 from daemon.progress import Progress
 from daemon.readmodel.projector import Projector
@@ -150,6 +151,7 @@ class Daemon:
         calendar = calendars.CalendarWatch(self.engine, self.settings.calendars, time.time_ns)
         calendar.look()
         self.engine.subscribe(lambda _: calendar.look())
+        self.engine.subscribe(log_notifications)
         await self._until_journaled(self._begun)
         await stack.enter_async_context(self._hardware())
         await stack.enter_async_context(self._api(queries, access, projector))

@@ -58,5 +58,6 @@ def _pay(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(document)
     else:
-        print(f"{arguments.act} of {arguments.amount} {arguments.currency} is booked")
+        word = {"deposit": "deposit", "withdraw": "withdrawal"}[arguments.act]
+        print(f"{word} of {arguments.amount} {arguments.currency} is booked")
     return 0

@@ -41,5 +41,5 @@ def run(arguments: argparse.Namespace) -> int:
             ],
         )
     else:
-        print("every breaker has been closed since the journal began")
+        print("all well: no breaker has opened since the journal began")
     return int(any(row["state"] != "closed" for row in breakers))

@@ -40,7 +40,7 @@ class Group(NamedTuple):
 
 COMMANDS: Mapping[str, Command | Group] = {
     "run": Command("tools.run", "run the daemon"),
-    "demo": Command("tools.run_demo", "run a daemon with simulated markets and a strategy, to look at"),
+    "demo": Command("tools.run_demo", "run a daemon with simulated markets and strategies, to look at"),
     "import": Command("tools.import_data", "bring recorded market data into a journal"),
     "journal": Command("tools.journal", "look into a journal, check it, cut it, mend it"),
     "replay": Group(

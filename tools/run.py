@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NO_CASH = (
-    "the paper account has no cash, so orders that buy will be denied by CASH; the setting account.cash"
-    ' gives it some at the next start: cash = { USDT = "100000" } under [account] in the file of settings,'
+    "the paper account has no cash, so orders that buy will be denied by CASH;"
+    " `taped account deposit USDT 100000` gives it some now, the setting account.cash"
+    ' at the next start: cash = { USDT = "100000" } under [account] in the file of settings,'
     " or TAPED_ACCOUNT__CASH=USDT=100000 in the environment"
 )
 

@@ -69,7 +69,8 @@ def _start(arguments: argparse.Namespace, data: Path) -> int:
 
 
 def _tell_ready(url: str, data: Path) -> None:
-    words = (f"TAPED_URL={shlex.quote(url)}", f"TAPED_DATA={shlex.quote(str(data.resolve()))}")
+    token = data.resolve() / "admin.token"
+    words = (f"TAPED_URL={shlex.quote(url)}", f"TAPED_TOKEN_FILE={shlex.quote(str(token))}")
     print(f"taped demo runs at {url} (Ctrl-C stops it); to talk to it from another shell, paste there:")
     print(f"  export {' '.join(words)}")
 

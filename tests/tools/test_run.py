@@ -45,7 +45,7 @@ def test_the_line_a_demo_prints_is_all_another_shell_needs_to_order(demo, tmp_pa
     exported = re.fullmatch(r"  export (.*)\n", demo[1])
     assert exported
     variables = dict(word.split("=", 1) for word in shlex.split(exported[1]))
-    assert variables["TAPED_DATA"] == str(tmp_path / "its data")
+    assert variables["TAPED_TOKEN_FILE"] == str(tmp_path / "its data" / "admin.token")
     assert variables["TAPED_URL"] in demo[0]
     words = ("order", "submit", "--instrument", "BTC-USDT", "--side", "buy", "--quantity", "0.1")
     done = run(*words, "--price", "50000", **variables)
