@@ -73,7 +73,7 @@ class Orders:
         request = self._to_event(asked, identity)
         # No await between this look-up and the core's: of two posts at once the second finds the first.
         if request.client_id is not None:
-            former = await self._former(request)
+            former = await self._former(request, self._children(asked, identity))
             if former is not None:
                 return (422 if former["status"] == "denied" else 200), {
                     **former,
@@ -192,12 +192,12 @@ class Orders:
         order = self._engine.core.orders.get(order_id)
         return None if order is None else self._from_core(order)
 
-    async def _former(self, request: OrderRequested) -> dict[str, Any] | None:
+    async def _former(self, request: OrderRequested, children: list[OrderRequested]) -> dict[str, Any] | None:
         assert request.client_id is not None
         order = self._engine.core.order_by_client_id(request.client_id)
         document = None
         if order is not None:
-            same = all(getattr(order.request, name) == getattr(request, name) for name in _SAME)
+            same = _is_same(order.request, request) and self._has_children(order.order_id, children)
         else:
             # The core keeps the last 50,000 closed orders; older ones are compared as they were asked for.
             former = self._reads.request_of_client_id(request.client_id)
@@ -217,6 +217,13 @@ class Orders:
         # A decision stands right behind its request, so both are durable with the number after it.
         await self._durable(min(order.order_id + 1, self._engine.next_seq - 1))
         return self._reads.order(order.order_id) or self._from_core(order)
+
+    def _has_children(self, order_id: int, wanted: list[OrderRequested]) -> bool:
+        """Return whether an order was placed with these children, which stand right behind it."""
+        orders = self._engine.core.orders
+        behind = (orders.get(seq) for seq in range(order_id + 1, order_id + _EVENTS_OF_A_BRACKET))
+        placed = [each.request for each in behind if each is not None and each.request.parent_id == order_id]
+        return len(placed) == len(wanted) and all(map(_is_same, placed, wanted))
 
     def _from_core(self, order: Order) -> dict[str, Any]:
         decision: Event | None = None
@@ -309,6 +316,14 @@ def find_instrument(
     raise Problem(
         422, f"{name} is traded at {', '.join(venues)}; say which", code="venue", extra={"venues": venues}
     )
+
+
+_EVENTS_OF_A_BRACKET = 16
+"""An order, at most two children and their verdicts are six events; the rest is room for what rules add."""
+
+
+def _is_same(former: OrderRequested, now: OrderRequested) -> bool:
+    return all(getattr(former, name) == getattr(now, name) for name in _SAME)
 
 
 _VERDICTS: dict[type, str] = {OrderDenied: "denied", OrderHeld: "held", OrderSubmitted: "submitted"}

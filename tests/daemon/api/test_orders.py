@@ -337,6 +337,15 @@ async def test_a_child_works_once_its_parent_has_filled_and_closes_what_that_ope
     assert position["quantity"] == "0.00000"
 
 
+async def test_a_client_id_of_another_bracket_is_a_conflict(rig) -> None:
+    body = {**BRACKET, "client_id": "b-2"}
+    _, order = await rig.post(body)
+    assert (await rig.post(body))[1]["order_id"] == order["order_id"]
+    for change in ({"take_profit": {"price": "62000"}}, {"stop_loss": None}, {"take_profit": None}):
+        status, problem = await rig.post({**body, **change})
+        assert (status, problem["type"]) == (409, "urn:taped:client-id-reused")
+
+
 async def test_the_children_of_a_denied_order_are_denied_with_it(rig) -> None:
     status, order = await rig.post({**BRACKET, "quantity": "99"})
     assert (status, order["rule"]) == (422, "CASH")
