@@ -90,7 +90,8 @@ def news(
             )
         )
     events += filled
-    if has_terms(order, found) and not found.is_over:
+    # A replace to what is filled already ends the order: without it ours would wait for the rest for ever.
+    if has_terms(order, found) and (not found.is_over or found.status is VenueStatus.FILLED):
         events.append(
             OrderReplaced(
                 ts_ns=found.ts_ns,

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from daemon.trading.core import Core
+from daemon.trading.orders import Order
 from daemon.venue.live import VenueFill, VenueOrder, VenueStatus
+from daemon.venue.news import news
 from daemon.venue.paper.books import PaperBooks
 from daemon.venue.reconcile import Reconciler, expected_balances
 from schemas.events import (
@@ -17,8 +19,10 @@ from schemas.events import (
     OrderAccepted,
     OrderCanceled,
     OrderFilled,
+    OrderSubmitted,
     ReconciliationFound,
     ReconciliationKind,
+    ReplaceRequested,
     TradingState,
 )
 from tests.daemon.venue.tape import BUY, JOURNAL, SELL, Tape, deposit, fills, instrument, order, quote, trade
@@ -233,3 +237,41 @@ async def test_the_paper_venue_and_the_core_agree_and_a_lost_order_is_found():
     tape.venue.matching.remove(working, tape.venue.market_of(working))
     assert [await reconciler.look(), await reconciler.look()] == [0, 1]
     assert found(told) == [("ORDER", False)]
+
+
+def test_an_order_that_its_own_replace_filled_is_filled_here_too():
+    request = order(BUY, 10, 99)
+    ours = Order(1, request, request.quantity, request.price, None)
+    ours.apply(OrderSubmitted(ts_ns=1, order_id=1, client_order_id="c-1", venue="v"))
+    ours.apply(OrderAccepted(ts_ns=1, received_ns=1, order_id=1, venue_order_id="V1"))
+    ours.apply(
+        ReplaceRequested(ts_ns=1, order_id=1, quantity=4, price=None, stop_price=None, source="operator:t")
+    )
+    found = VenueOrder(
+        client_order_id="c-1",
+        venue_order_id="V1",
+        instrument_id=request.instrument_id,
+        status=VenueStatus.FILLED,
+        quantity=4,
+        filled_quantity=4,
+        price=request.price,
+        stop_price=None,
+        ts_ns=2,
+        reason="",
+    )
+    fill = VenueFill(
+        client_order_id="c-1",
+        venue_trade_id="t1",
+        instrument_id=request.instrument_id,
+        side=BUY,
+        price=request.price,
+        quantity=4,
+        fee=0,
+        fee_scale=0,
+        fee_currency="USD",
+        liquidity=Liquidity.MAKER,
+        ts_ns=2,
+    )
+    for event in news(ours, found, [fill], received_ns=3):
+        ours.apply(event)
+    assert (ours.status.name, ours.quantity, ours.filled_quantity) == ("FILLED", 4, 4)
