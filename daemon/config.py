@@ -43,7 +43,9 @@ from daemon.trading.risk.limits import PREFIX, Limits, is_off
 from schemas.events import Scalar
 
 ENV_PREFIX = "TAPED_"
-NOT_SETTINGS = frozenset({"TAPED_CONFIG", "TAPED_MARKET_DATA", "TAPED_TOKEN_FILE", "TAPED_URL"})
+NOT_SETTINGS = frozenset(
+    {"TAPED_CONFIG", "TAPED_MARKET_DATA", "TAPED_TEST_DSN", "TAPED_TOKEN_FILE", "TAPED_URL"}
+)
 """Names of the environment that other parts read and that are no settings of the daemon."""
 
 MAX_FILE_BYTES = 1_000_000
