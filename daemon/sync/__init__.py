@@ -1,0 +1,1 @@
+"""The sync: what the journal holds, shipped to PostgreSQL or TimescaleDB."""
