@@ -63,6 +63,7 @@ COMMANDS: Mapping[str, Command | Group] = {
         },
         "fan, LEDs, button and sensors: status, test, simulate, failsafe",
     ),
+    "doctor": Command("tools.doctor", "look at the machine and the data folder, and say what to do"),
     "status": Command("tools.status", "ask a running daemon how it is"),
     "trading": Command("tools.trading", "halt, reduce, resume and kill trading on a running daemon"),
     "order": Command("tools.order", "submit, replace, cancel and list orders on a running daemon"),

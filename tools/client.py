@@ -166,9 +166,13 @@ def _url_of_settings(environment: Mapping[str, str]) -> str:
     """Return where a daemon started with this environment is reached."""
     host = environment.get("TAPED_API__HOST", DEFAULT_HOST).strip("[]")
     port = environment.get("TAPED_API__PORT", DEFAULT_PORT)
-    # One listens on every address, but is asked at one; port 0 means that only the daemon knows it.
+    # Port 0 means that only the daemon knows it.
+    return url_of(host, DEFAULT_PORT if port == "0" else port)
+
+
+def url_of(host: str, port: int | str) -> str:
+    """Return where a daemon is asked: it may listen on every address, but is asked at one."""
     host = _ASKED_AT.get(host, host)
-    port = DEFAULT_PORT if port == "0" else port
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
