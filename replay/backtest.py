@@ -8,6 +8,7 @@ nor on what else was recorded.
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -86,11 +87,13 @@ class BacktestResult:
 
     `events` counts the market events that were read, `decisions_sha256` is over all decisions and
     venue reports, so equal hashes mean equal runs. `denials` are by rule; `unheard` holds the
-    instruments of which no event came that the strategy listens to.
+    instruments of which no event came that the strategy listens to. `partial` is set when the run was
+    stopped before the end of its data.
     """
 
     events: int = 0
     seconds: float = 0.0
+    partial: bool = False
     orders: int = 0
     denied: int = 0
     fills: int = 0
@@ -115,6 +118,20 @@ class BacktestResult:
     def events_per_second(self) -> float:
         """Market events by the time the whole run took, reading included."""
         return self.events / self.seconds if self.seconds else 0.0
+
+    @property
+    def result_sha256(self) -> str:
+        """Hash of the decisions and every figure but the time it took: equal for equal data and choices."""
+        figures = {name: getattr(self, name) for name in _FIGURES}
+        figures["denials"] = {rule: denials.count for rule, denials in self.denials.items()}
+        return hashlib.sha256(json.dumps(figures, sort_keys=True).encode()).hexdigest()
+
+
+_FIGURES = (
+    "events", "orders", "denied", "fills", "maker_fee_ppm", "taker_fee_ppm", "instruments", "positions",
+    "deposits", "cash", "equity", "fees", "realised", "unrealised", "trading_state", "decisions_sha256",
+)  # fmt: skip
+"""What the hash of a result covers; texts of errors stay out, for interpreters word them differently."""
 
 
 def run_backtest(  # noqa: PLR0913
