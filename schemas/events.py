@@ -624,6 +624,9 @@ _ALWAYS_DECISIONS = (
 _REQUESTS = (OrderRequested, CancelRequested, ReplaceRequested)
 _OURS = ("strategy:", "core:")
 
+DECISIONS: frozenset[type[Event]] = frozenset((*_ALWAYS_DECISIONS, *_REQUESTS))
+"""Types that decisions are of; an event of any other type is an input. See `is_decision`."""
+
 
 def is_decision(event: Event) -> bool:
     """Return whether the core made this event (else it came from outside: an input).

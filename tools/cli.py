@@ -46,9 +46,10 @@ COMMANDS: Mapping[str, Command | Group] = {
     "replay": Group(
         {
             "backtest": Command("tools.backtest", "run a strategy over a recorded journal"),
+            "parity": Command("tools.parity", "make all decisions again from the inputs and compare them"),
             "rebuild": Command("tools.rebuild", "drop the read model and make it again from the journal"),
         },
-        "play a journal back: backtest, rebuild",
+        "play a journal back: backtest, parity, rebuild",
     ),
     "hardware": Group(
         {
