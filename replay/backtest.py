@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from daemon.settings import VenueSettings
 from daemon.trading.core import Core
 from daemon.trading.gate import hold_back
+from daemon.trading.skim import is_plain
 from daemon.venue.paper import PaperVenue, VenueOptions
 from daemon.venue.paper.options import recorded
 from schemas.codec import CODEC, AnyEvent
@@ -46,6 +47,7 @@ MAX_ROUNDS = 1_000
 _CHUNK = 1_024
 _NOTED = frozenset({StrategyStopped, NotificationQueued, OrderDenied})
 _DEFINITIONS = frozenset({InstrumentDefined, SessionCalendarDefined})
+_TRADES = frozenset({Trade})
 _TICKS = frozenset({Trade, Quote, Bar, FeedStatus, FeedGap})
 
 
@@ -217,7 +219,10 @@ class _Run:
                 return
             events = [event for event in events if type(event) in _TICKS]
         self.result.events += len(events)
-        self.take(events)
+        if kinds == _TRADES and is_plain(events):  # type: ignore[arg-type]
+            self._take_trades(events)  # type: ignore[arg-type]
+        else:
+            self.take(events)
 
     def _by_runs(self, events: Sequence[AnyEvent]) -> None:
         """Take a batch that defines something: each definition between the ticks around it."""
@@ -248,18 +253,35 @@ class _Run:
                 if not decisions:
                     return
                 self._record(decisions)
-                now_ns = inputs[total - length_hint(events) - 1].ts_ns
+                self._settle(inputs[total - length_hint(events) - 1].ts_ns)
             else:
                 event = next(events, None)
                 if event is None:
                     return
-                self._let_arrive(event.ts_ns)
-                seq = core.next_seq
-                self._record(core.advance(iter((event,))))
-                # The venue sees the event after the strategy has; orders in answer to it arrive later.
-                self._report(venue.on_market((event,), seq))
-                now_ns = event.ts_ns
-            self._settle(now_ns)
+                self._step(event)
+
+    def _take_trades(self, trades: Sequence[Trade]) -> None:
+        """Do the same with plain trades."""
+        core, venue = self.core, self.venue
+        at, total = 0, len(trades)
+        while at < total:
+            if venue.idle:
+                at, decisions = core.advance_trades(trades, at)
+                if decisions:
+                    self._record(decisions)
+                    self._settle(trades[at - 1].ts_ns)
+            else:
+                at += 1
+                self._step(trades[at - 1])
+
+    def _step(self, event: Any) -> None:
+        """Pass one input through core and venue while an order works."""
+        self._let_arrive(event.ts_ns)
+        seq = self.core.next_seq
+        self._record(self.core.advance(iter((event,))))
+        # The venue sees the event after the strategy has; orders in answer to it arrive later.
+        self._report(self.venue.on_market((event,), seq))
+        self._settle(event.ts_ns)
 
     def _settle(self, now_ns: int) -> None:
         """Pass orders to the venue and its reports to the core until both are still."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from daemon.trading.calendar import Calendar
 from schemas.events import Bar, InstrumentDefined, Quote, Side, Trade
 
 TradeHook = Callable[[Trade], None]
+TradeScan = Callable[[Sequence[Trade], int], int]
+"""See `Strategy.trade_scan`."""
 QuoteHook = Callable[[Quote], None]
 BarHook = Callable[[Bar], None]
 
@@ -18,10 +20,21 @@ class Book:
     A quote may tell one side only, so `bid` and `ask` are the last quotes that told that side. Ticks
     that the vendor doubts (`SUSPICIOUS`) are left out: nothing is filled, valued or marked at them.
     The hooks stand with the id of their strategy, in the order in which the strategies started.
+    `trade_scan` takes many trades in place of the only hook there is, where that can do so.
     `calendar` tells when the instrument trades and when its day ends.
     """
 
-    __slots__ = ("ask", "bar_hooks", "bid", "calendar", "instrument", "quote_hooks", "trade", "trade_hooks")
+    __slots__ = (
+        "ask",
+        "bar_hooks",
+        "bid",
+        "calendar",
+        "instrument",
+        "quote_hooks",
+        "trade",
+        "trade_hooks",
+        "trade_scan",
+    )
 
     def __init__(self, instrument: InstrumentDefined, calendar: Calendar) -> None:
         self.instrument = instrument
@@ -30,6 +43,7 @@ class Book:
         self.bid: Quote | None = None
         self.ask: Quote | None = None
         self.trade_hooks: tuple[tuple[TradeHook, str], ...] = ()
+        self.trade_scan: TradeScan | None = None
         self.quote_hooks: tuple[tuple[QuoteHook, str], ...] = ()
         self.bar_hooks: tuple[tuple[BarHook, str], ...] = ()
 

@@ -15,6 +15,7 @@ from typing import Any
 from daemon.trading.answers import Answers
 from daemon.trading.core_changes import CURRENCY_SETTING, TAKER_FEE_SETTING, Applier, CoreChanges
 from daemon.trading.core_state import InstrumentError
+from daemon.trading.skim import skim
 from daemon.trading.strategies import STRATEGIES
 from daemon.trading.strategy import Strategy
 from schemas.codec import AnyEvent
@@ -86,6 +87,28 @@ class Core(CoreChanges):
             self.unsettled = False
             self._answers.settle()
         return self._consume(inputs, replaying=False)
+
+    def advance_trades(self, trades: Sequence[Trade], start: int) -> tuple[int, list[Event]]:
+        """Take trades from `start` on, up to and with the first that causes decisions.
+
+        Args:
+            trades: not empty, and plain: see `daemon.trading.skim`.
+            start: place of the first to take.
+
+        Returns:
+            The place behind the last that was taken, and the decisions, which are none at the end.
+        """
+        while start < len(trades):
+            stop = None if self.unsettled else skim(self, trades, start)
+            if stop is None:
+                events = iter(trades[start:])
+                decisions = self.advance(events)
+                return len(trades) - length_hint(events), decisions
+            self.next_seq += stop - start
+            start = stop
+            if self._pending and (decisions := self._decide(trades[stop - 1].ts_ns)):
+                return stop, decisions
+        return start, []
 
     def take_effects(self) -> list[tuple[int, Event]]:
         """Return what must be sent since the last call."""

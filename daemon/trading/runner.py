@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from daemon.trading.bars import BarSpec
-from daemon.trading.books import BarHook, Book, QuoteHook, TradeHook
+from daemon.trading.books import BarHook, Book, QuoteHook, TradeHook, TradeScan
 from daemon.trading.brackets import bracket
 from daemon.trading.drafts import Draft, cancel_draft, check_price, check_quantity, order_draft, replace_draft
 from daemon.trading.holdings import Holding
@@ -131,6 +131,10 @@ class Runner:
         self.follows = kind.on_order is not Strategy.on_order
         ids = self.instrument_ids
         self.trade_hooks: dict[int, TradeHook | None] = {i: strategy.trade_hook(i) for i in ids}
+        scans = scans_trades(kind)
+        self.trade_scans: dict[int, TradeScan | None] = {
+            i: strategy.trade_scan(i) if scans else None for i in ids
+        }
         self.quote_hooks: dict[int, QuoteHook | None] = {i: strategy.quote_hook(i) for i in ids}
         specs = {i: strategy.bar_spec(i) for i in ids}
         self.specs: dict[int, BarSpec] = {i: spec for i, spec in specs.items() if spec is not None}
@@ -387,6 +391,16 @@ class Runner:
             "orders": list(self.orders),
             "strategy": self.strategy.state(),
         }
+
+
+def scans_trades(kind: type[Strategy]) -> bool:
+    """Return whether a class's scan is that of its hook: a class above it may know nothing of the hook."""
+    for parent in kind.__mro__:
+        if "trade_scan" in vars(parent):
+            return True
+        if "trade_hook" in vars(parent) or "on_trade" in vars(parent):
+            return False
+    return False
 
 
 def reason_of(error: Exception) -> str:

@@ -337,6 +337,9 @@ class Runners(Mapping[str, Runner]):
         kept_trades = ((hook, "") for hook in self.history.trade_hooks(i))
         kept_quotes = ((hook, "") for hook in self.history.quote_hooks(i))
         book.trade_hooks = (*kept_trades, *((t, k) for k, r in runners if (t := r.trade_hooks.get(i))))
+        scans = [r.trade_scans.get(i) for k, r in runners if r.trade_hooks.get(i)]
+        # What one scan passes over, another hook might have an answer to.
+        book.trade_scan = scans[0] if len(scans) == len(book.trade_hooks) == 1 else None
         book.quote_hooks = (*kept_quotes, *((q, k) for k, r in runners if (q := r.quote_hooks.get(i))))
         book.bar_hooks = tuple((b, k) for k, r in runners if (b := r.bar_hooks.get(i)))
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol
 
 from daemon.trading import memory
 from daemon.trading.bars import BarSpec
-from daemon.trading.books import Book
+from daemon.trading.books import Book, TradeScan
 from daemon.trading.money import MONEY_ONE, money
 from daemon.trading.orders import Order
 from schemas.decimals import DecimalError
@@ -244,6 +244,17 @@ class Strategy:
     def trade_hook(self, instrument_id: int) -> Callable[[Trade], None] | None:  # noqa: ARG002
         """Return what is called with each trade of this instrument; None when nothing is."""
         return self.on_trade if type(self).on_trade is not Strategy.on_trade else None
+
+    def trade_scan(self, instrument_id: int) -> TradeScan | None:  # noqa: ARG002
+        """Return what passes over trades that `trade_hook` would give no order at; None when nothing does.
+
+        It makes backtests faster. It is called with trades and the place to begin at, takes all up to
+        the first that it cannot be sure of, and returns the place of that one, which is then told to the
+        hook; their number when there is none. Taking one must leave the strategy as the hook
+        would have left it, and it may ask nothing of its context. It is not asked where anybody else
+        hears of these trades.
+        """
+        return None
 
     def quote_hook(self, instrument_id: int) -> Callable[[Quote], None] | None:  # noqa: ARG002
         """Return what is called with each quote of this instrument; None when nothing is."""

@@ -1,28 +1,21 @@
 """Moving-average cross: hold while the fast average of prices is above the slow one.
 
 The rule is the double crossover method of R. Donchian (J. J. Murphy, Technical Analysis of the
-Financial Markets, 1999, chapter 9). Averages count ticks, not time. They are compared as sums of
-whole numbers in floats: nothing is rounded while prices, and `slow` times the distance from the
-first price, stay below 2**53 scaled units.
+Financial Markets, 1999, chapter 9). Averages count ticks, not time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from daemon.trading.bars import BarSpec, parse_spec
+from daemon.trading.books import TradeScan
+from daemon.trading.cross import averages
 from daemon.trading.sizer import Sizer, check_sizing, sizing_parameters
 from daemon.trading.strategy import Context, Parameter, Strategy, StrategyError
 from schemas.events import Bar, BarSide, Quote, Trade
-
-
-class Priced(Protocol):
-    """Anything that has a price; trades do."""
-
-    @property
-    def price(self) -> int: ...  # noqa: D102
 
 
 @dataclass(slots=True)
@@ -30,59 +23,6 @@ class _Middle:
     """Bid plus ask, where a trade's price would stand."""
 
     price: int
-
-
-def _averages(
-    fast: int, slow: int, turn: Callable[[float], bool | None]
-) -> tuple[Callable[[Priced], None], Callable[[], dict[str, Any]], Callable[[Mapping[str, Any]], None]]:
-    """Return `(on_price, state, load)` of two moving averages; `load` takes what `state` gave.
-
-    `prices` is a ring of the last `slow` prices, less the first one ever, which moves both averages
-    alike; `oldest` is the place of the next one. Until the ring is full the sums mean nothing.
-    `turn` is called with the spread, `slow * sum(fast) - fast * sum(slow)`, when its sign is not
-    that of last time, and returns whether the fast average counts as above (None: not known yet,
-    ask again).
-    """
-    prices = [0.0] * slow
-    oldest = 0
-    fast_sum = slow_sum = 0.0
-    fast_length, slow_length = float(fast), float(slow)
-    base: float | None = None
-    above: bool | None = None
-
-    def on_price(tick: Priced) -> None:
-        # Called for each tick of a replay, 0.25 us. Variables as attributes cost 0.1 more, integers
-        # another 0.1, because sums of prices at a fine scale are longer than one machine word.
-        # A float less an integer is a float, a tenth cheaper than making one of their difference.
-        nonlocal oldest, fast_sum, slow_sum, base, above
-        if base is None:
-            base = float(tick.price)
-        price = tick.price - base
-        # A negative index counts from the ring's end, which is where the fast window then begins.
-        fast_sum += price - prices[oldest - fast]
-        slow_sum += price - prices[oldest]
-        prices[oldest] = price
-        oldest += 1
-        if oldest == slow:
-            oldest = 0
-        if (fast_sum * slow_length > slow_sum * fast_length) is not above:
-            above = turn(fast_sum * slow_length - slow_sum * fast_length)
-
-    def state() -> dict[str, Any]:
-        ring = prices[oldest:] + prices[:oldest]
-        return {"base": base, "prices": ring, "fast_sum": fast_sum, "slow_sum": slow_sum, "above": above}
-
-    def load(plain: Mapping[str, Any]) -> None:
-        # The ring was told oldest first, so it begins anew at its start; the windows are the same.
-        nonlocal oldest, fast_sum, slow_sum, base, above
-        if len(plain["prices"]) != slow:
-            raise StrategyError(f"ma_cross: {len(plain['prices'])} prices, expected {slow}")
-        prices[:] = plain["prices"]
-        oldest = 0
-        fast_sum, slow_sum = plain["fast_sum"], plain["slow_sum"]
-        base, above = plain["base"], plain["above"]
-
-    return on_price, state, load
 
 
 class _Cross:
@@ -95,10 +35,8 @@ class _Cross:
         "bid",
         "context",
         "instrument_id",
-        "load_averages",
         "middle",
         "missing",
-        "on_price",
         "short",
         "sizer",
     )
@@ -110,7 +48,7 @@ class _Cross:
         self.instrument_id = instrument_id
         self.sizer = sizer
         self.short = short
-        self.on_price, self.averages, self.load_averages = _averages(fast, slow, self._turn)
+        self.averages = averages(fast, slow, self._turn)
         self.missing = slow
         self.above: bool | None = None
         self.bid = self.ask = 0
@@ -124,7 +62,7 @@ class _Cross:
             self.ask = quote.ask_price
         if self.bid and self.ask:
             self.middle.price = self.bid + self.ask
-            self.on_price(self.middle)
+            self.averages.on_price(self.middle)
 
     def _turn(self, spread: float) -> bool | None:
         """Warm up, or trade when the averages have truly crossed and not only met."""
@@ -146,7 +84,7 @@ class _Cross:
     def state(self) -> dict[str, Any]:
         """Return what it has learned; prices oldest first."""
         return {
-            **self.averages(),
+            **self.averages.state(),
             "missing": self.missing,
             "bid": self.bid,
             "ask": self.ask,
@@ -154,7 +92,7 @@ class _Cross:
 
     def load(self, plain: Mapping[str, Any], *, above: bool | None) -> None:
         """Take what `state` returned, and the last cross that counted."""
-        self.load_averages(plain)
+        self.averages.load(plain)
         self.missing = plain["missing"]
         self.bid, self.ask = plain["bid"], plain["ask"]
         self.above = above
@@ -212,7 +150,11 @@ class MovingAverageCross(Strategy):
 
     def trade_hook(self, instrument_id: int) -> Callable[[Trade], None] | None:
         """Return the instrument's own averages, which spares a look-up per trade."""
-        return self._crosses[instrument_id].on_price if self.values["source"] == "trade" else None
+        return self._crosses[instrument_id].averages.on_price if self.values["source"] == "trade" else None
+
+    def trade_scan(self, instrument_id: int) -> TradeScan | None:
+        """Return what passes over trades at which the averages keep their order."""
+        return self._crosses[instrument_id].averages.scan if self.values["source"] == "trade" else None
 
     def quote_hook(self, instrument_id: int) -> Callable[[Quote], None] | None:
         """Return the instrument's own averages, which spares a look-up per quote."""
