@@ -47,9 +47,10 @@ COMMANDS: Mapping[str, Command | Group] = {
         {
             "backtest": Command("tools.backtest", "run a strategy over a recorded journal"),
             "parity": Command("tools.parity", "make all decisions again from the inputs and compare them"),
+            "export": Command("tools.export", "write tables for pandas, polars and DuckDB"),
             "rebuild": Command("tools.rebuild", "drop the read model and make it again from the journal"),
         },
-        "play a journal back: backtest, parity, rebuild",
+        "play a journal back: backtest, parity, export, rebuild",
     ),
     "hardware": Group(
         {

@@ -1,0 +1,1 @@
+"""Tables for pandas, polars and DuckDB, made from a journal."""
