@@ -44,7 +44,14 @@ from schemas.events import Scalar
 
 ENV_PREFIX = "TAPED_"
 NOT_SETTINGS = frozenset(
-    {"TAPED_CONFIG", "TAPED_MARKET_DATA", "TAPED_TEST_DSN", "TAPED_TOKEN_FILE", "TAPED_URL"}
+    {
+        "TAPED_CONFIG",
+        "TAPED_MARKET_DATA",
+        "TAPED_SYNC_DSN",
+        "TAPED_TEST_DSN",
+        "TAPED_TOKEN_FILE",
+        "TAPED_URL",
+    }
 )
 """Names of the environment that other parts read and that are no settings of the daemon."""
 

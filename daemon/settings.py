@@ -124,6 +124,21 @@ class RetentionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SyncSettings:
+    """Shipping of the journal to PostgreSQL or TimescaleDB."""
+
+    enabled: bool = _setting(False, "ship the journal to a database")
+    dsn_file: Path | None = _setting(  # noqa: RUF009  # a Field
+        None, "file of mode 0600 that says where; empty: systemd's credential, or TAPED_SYNC_DSN"
+    )
+    name: str = _setting("", "name of this machine in the database, for people")
+    every_s: float = _setting(
+        10.0, "seconds between two rounds when all is shipped", minimum=0.1, maximum=3600.0
+    )
+    batch_events: int = _setting(20_000, "events in one transaction", minimum=100, maximum=200_000)
+
+
+@dataclass(frozen=True, slots=True)
 class ReadModelSettings:
     """The SQLite read model."""
 
@@ -338,6 +353,7 @@ class Settings:
     journal: JournalSettings = field(default_factory=JournalSettings)
     archive: ArchiveSettings = field(default_factory=ArchiveSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    sync: SyncSettings = field(default_factory=SyncSettings)
     readmodel: ReadModelSettings = field(default_factory=ReadModelSettings)
     feed: FeedSettings = field(default_factory=FeedSettings)
     venue: VenueSettings = field(default_factory=VenueSettings)

@@ -52,6 +52,12 @@ COMMANDS: Mapping[str, Command | Group] = {
         },
         "play a journal back: backtest, parity, export, rebuild",
     ),
+    "sync": Group(
+        {
+            "once": Command("tools.sync_once", "ship what the database lacks, and end"),
+        },
+        "the journal in PostgreSQL or TimescaleDB",
+    ),
     "hardware": Group(
         {
             "status": Command("tools.hardware_status", "show sensors, fan, LEDs and button"),

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,12 @@ class PostgresServer:
         while True:
             with (self._folder / "log").open("ab") as log:
                 self._process = subprocess.Popen(  # noqa: S603  # our own program
-                    command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, **_identity()
+                    command,
+                    stdout=log,
+                    stderr=log,
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
+                    **_identity(),
                 )
             if self._answers(deadline):
                 return
@@ -124,16 +130,18 @@ class PostgresServer:
 
     def stop(self) -> None:
         """End it at once but in good order."""
-        self._end(signal.SIGINT)  # PostgreSQL's fast shutdown.
-
-    def kill(self) -> None:
-        """Kill it, whatever it is at; what it began goes with it."""
-        self._end(signal.SIGKILL)
-
-    def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
         if process is not None:
-            process.send_signal(how)
+            process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown.
+            process.wait()
+
+    def kill(self) -> None:
+        """Kill it and all its children, whatever they are at."""
+        process, self._process = self._process, None
+        if process is not None:
+            # Its group is its own, see `start`; a child that lived on would still answer.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
     @property

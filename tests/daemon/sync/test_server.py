@@ -15,8 +15,8 @@ async def test_each_test_has_an_empty_database(dsn):
     assert tables == []
 
 
-async def test_a_killed_server_starts_again_with_what_was_committed(tmp_path):
-    server = PostgresServer(tmp_path / "postgres")
+async def test_a_killed_server_starts_again_with_what_was_committed(server_folder):
+    server = PostgresServer(server_folder)
     server.start()
     connection = await asyncpg.connect(server.dsn())
     await connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
