@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 PACKAGES = ("daemon", "replay", "schemas", "tools")
-NOT_SHIPPED = shutil.ignore_patterns("__pycache__", "*.lock", "demo", "lock", "setup", "test")
+NOT_SHIPPED = shutil.ignore_patterns("__pycache__", "*.lock", "demo", "install", "lock", "setup", "test")
 
 
 @pytest.fixture(scope="module")
