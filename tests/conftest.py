@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,24 @@ def data_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "data"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount point of an ext4 file system of 64 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a loop device needs root")
+    image, mount = tmp_path / "image", tmp_path / "mount"
+    with image.open("wb") as file:
+        file.truncate(64 << 20)
+    mount.mkdir()
+    try:
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", image], check=True, capture_output=True)
+        subprocess.run(["mount", "-o", "loop", image, mount], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no loop-mounted ext4 here: {error}")
+    yield mount
+    subprocess.run(["umount", mount], check=True)
 
 
 @pytest.fixture(autouse=True)

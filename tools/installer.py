@@ -255,11 +255,11 @@ def _becomes_ready(ready_s: int) -> bool:
     until = time.monotonic() + ready_s
     while time.monotonic() < until:
         time.sleep(0.5)
-        state = _ask(["systemctl", "show", "--property=ActiveState,Job", "taped.service"])
-        # With a job left, what is active is still the release before.
-        if "ActiveState=active" in state and "Job=" not in state:
+        told = _ask(["systemctl", "show", "--property=ActiveState,Job", "taped.service"]).split()
+        # With a job left (Job=17), what is active is still the release before.
+        if "ActiveState=active" in told and "Job=" in told:
             return True
-        if "ActiveState=failed" in state:
+        if "ActiveState=failed" in told:
             return False
     return False
 

@@ -88,7 +88,8 @@ SYSTEMCTL = """#!/bin/sh
 echo "$@" >> {folder}/asked
 case "$1" in
     show) release=$(basename $(readlink {folder}/root/opt/taped))
-          if [ -e {folder}/bad-$release ]; then echo ActiveState={state}; else echo ActiveState=active; fi ;;
+          if [ -e {folder}/bad-$release ]; then echo ActiveState={state}; else echo ActiveState=active; fi
+          echo Job= ;;
 esac
 """
 
