@@ -29,7 +29,7 @@ from daemon.readmodel.catch_up import in_transactions
 from daemon.readmodel.database import KEEP_TICKS, remove
 from daemon.readmodel.watermark import keep_ticks_of, projected_seq
 from daemon.readmodel.writer import PRUNE_EVERY, ReadModelWriter
-from daemon.snapshots import sequences
+from daemon.snapshots import KEEP, sequences
 from daemon.start import core_at_beginning
 from daemon.trading.core import Core
 from daemon.trading.dump import CoreDump, DumpError, dump
@@ -50,7 +50,8 @@ def limits_of(data: Path, confirmed_seq: int | None) -> Limits:
     """
     base = first_base(data / "journal")
     first_seq = 1 if base is None else base.header.first_seq
-    usable = [seq for seq in sequences(data) if seq >= first_seq - 1]
+    # Older ones only shorten the way to the past, and go with the segments they lead into.
+    usable = [seq for seq in sequences(data)[-KEEP:] if seq >= first_seq - 1]
     return Limits(confirmed_seq, projected_seq(data) or None, min(usable, default=None))
 
 

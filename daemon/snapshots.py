@@ -1,18 +1,5 @@
 """Snapshots of the core on disk, so that a start replays the journal's tail and not all of it.
 
-    DATA/snapshots/{seq:020d}.snap                 body, compressed with zstd
-    0    8  magic "TAPEDSNP"                       each part of `daemon.trading.dump`:
-    8    4  format version                             4 bytes length, then the part
-    12   4  schema epoch
-    16   8  seq: the last event that counts
-    24   8  length of the body
-    32   8  length of the body once unpacked
-    40  32  journal id, hex
-    72  64  hash of the code, hex
-    136  4  CRC-32 of the body as it is on disk
-    140  4  CRC-32 of bytes 0..140
-    All integers are little-endian.
-
 A snapshot is only ever a shorter way to what the journal says. One that is damaged, or of other code
 or another journal, is passed over with a line in the log; nothing here makes a start or a running
 daemon fail. None is written before the journal holds all its events durably.
@@ -20,26 +7,19 @@ daemon fail. None is written before the journal holds all its events durably.
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import logging
-import re
-import struct
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
-from zlib import crc32
 
-import zstandard
-
+from daemon import snapshot_file
 from daemon.journal.disk import DISK, Disk
+from daemon.journal.listing import beginning
+from daemon.snapshot_file import OtherCodeError, listed, remove
 from daemon.trading.core import Core
-from daemon.trading.dump import CoreDump, DumpError, dump, load
+from daemon.trading.dump import CoreDump, DumpError, dump
 from daemon.trading.strategies import STRATEGIES
 from daemon.trading.strategy import Strategy
-from schemas.errors import TapedError
-from schemas.frame import SCHEMA_EPOCH
 
 log = logging.getLogger(__name__)
 
@@ -50,28 +30,12 @@ With 50,000 closed orders a snapshot takes 3 to 5 ms of the loop, 60 ms of a thr
 """
 
 KEEP = 3
+"""The newest, for starts."""
 
-FORMAT_VERSION = 1
-MAGIC = b"TAPEDSNP"
-_HEADER = struct.Struct("<8sIIQQQ32s64sI")
-_CRC = struct.Struct("<I")
-_LENGTH = struct.Struct("<I")
-_HEADER_BYTES = _HEADER.size + _CRC.size
-_MAX_UNPACKED = 1 << 30
-_NAME = re.compile(r"(\d{20})\.snap", re.ASCII)
+LADDER_BYTES = 256 << 20
+"""Older ones make up a ladder, for looks into the past; so much disk they may take with the newest."""
 
-
-class SnapshotError(TapedError):
-    """A file is no snapshot that can be used here."""
-
-
-class _Header(NamedTuple):
-    seq: int
-    packed_bytes: int
-    unpacked_bytes: int
-    journal_id: str
-    code_hash: str
-    body_crc: int
+MAX_FILES = 2_000
 
 
 class Snapshots:
@@ -97,6 +61,7 @@ class Snapshots:
         disk: Disk = DISK,
     ) -> None:
         self._folder = data / "snapshots"
+        self._journal = data / "journal"
         self._code_hash = code_hash
         self._last_seq = last_seq
         self._every = every
@@ -132,12 +97,18 @@ class Snapshots:
         Call when the journal is durable up to `taken.seq`.
         """
         try:
-            _write(self._disk, self._folder, taken, self._code_hash)
+            snapshot_file.write(self._disk, self._folder, taken, self._code_hash)
+            prune(self._folder, taken.seq, every=self._every, first_seq=self._first_seq(), disk=self._disk)
         except (OSError, DumpError) as error:
             log.warning("no snapshot at seq %d: %s", taken.seq, error)
             return False
         log.info("snapshot at seq %d", taken.seq)
         return True
+
+    def _first_seq(self) -> int:
+        """Return where the journal begins by now."""
+        begins = beginning(self._journal) if self._journal.is_dir() else None
+        return 1 if begins is None else begins.first_seq
 
     def on_durable(self, durable_seq: int, core: Core) -> None:
         """Do what is due now; call on the loop after each batch that became durable.
@@ -210,16 +181,21 @@ def load_newest(
         kinds: as for `Core`.
     """
     folder = data / "snapshots"
-    for seq, path in reversed(_list(folder)):
+    told = False
+    for seq, path in reversed(listed(folder)):
         if seq > last_seq:
             log.warning("%s: the journal ends before it, at %d; removed", path, last_seq)
-            _remove(DISK, folder, [path])
+            remove(DISK, folder, [path])
             continue
         if seq < first_seq - 1:
             log.warning("%s is not used: the journal begins at %d by now", path, first_seq)
-            continue
+            return None
         try:
-            core = _read(path, journal_id, code_hash, venue, kinds)
+            core = snapshot_file.read(path, journal_id, code_hash, venue=venue, kinds=kinds)
+        except OtherCodeError as error:
+            # After an upgrade that holds for the whole ladder, and is said once.
+            log.log(logging.DEBUG if told else logging.WARNING, "%s is not used: %s", path, error)
+            told = True
         except Exception as error:  # noqa: BLE001  # Whatever it is, the journal knows better.
             log.warning("%s is not used: %s", path, error)
         else:
@@ -230,149 +206,50 @@ def load_newest(
 
 def sequences(data: Path) -> list[int]:
     """Return up to where the snapshots in a data folder reach, oldest first, by their names alone."""
-    return [seq for seq, _ in _list(data / "snapshots")]
+    return [seq for seq, _ in listed(data / "snapshots")]
 
 
-def _list(folder: Path) -> list[tuple[int, Path]]:
+def prune(
+    folder: Path,
+    newest: int,
+    *,
+    every: int = EVERY_EVENTS,
+    first_seq: int = 1,
+    most_bytes: int = LADDER_BYTES,
+    disk: Disk = DISK,
+) -> None:
+    """Keep the newest snapshots, and of the older ones a ladder whose steps are about equally far apart.
+
+    Args:
+        folder: with the snapshots.
+        newest: the one just written; any above it are of a journal that is gone.
+        every: two neighbours may be so far apart when the one between them goes.
+        first_seq: where the journal begins; what ends before it leads nowhere.
+        most_bytes: what the folder may take; beyond it the rung goes whose neighbours are nearest.
+        disk: where they are removed.
+    """
+    found = listed(folder)
+    kept = {seq: _size(path) for seq, path in found if first_seq - 1 <= seq <= newest}
+    rungs = list(kept)[:-KEEP]
+    below = first_seq - 1
+    for rung, above in zip(rungs, list(kept)[1:], strict=False):
+        if above - below <= every:
+            del kept[rung]
+        else:
+            below = rung
+    while len(kept) > KEEP and (sum(kept.values()) > most_bytes or len(kept) > MAX_FILES):
+        del kept[_least_missed(list(kept), first_seq - 1)]
+    remove(disk, folder, [path for seq, path in found if seq not in kept])
+
+
+def _least_missed(seqs: Sequence[int], below: int) -> int:
+    """Return the rung without which the longest stretch is shortest; the newest ones are none."""
+    lower, rungs, upper = [below, *seqs], seqs[:-KEEP], seqs[1:]
+    return min(zip(lower, rungs, upper, strict=False), key=lambda step: step[2] - step[0])[1]
+
+
+def _size(path: Path) -> int:
     try:
-        names = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()]
+        return path.stat().st_size
     except FileNotFoundError:
-        return []
-    except OSError as error:
-        log.warning("snapshots cannot be listed: %s", error)
-        return []
-    return sorted((int(name[1]), path) for name, path in names if name is not None)
-
-
-def _write(disk: Disk, folder: Path, taken: CoreDump, code_hash: str) -> None:
-    folder.mkdir(mode=0o750, exist_ok=True)
-    for left in folder.glob("*.tmp"):
-        disk.unlink(left)
-    body, unpacked_bytes = _pack(taken)
-    packed_bytes = sum(map(len, body))
-    crc = 0
-    for piece in body:
-        crc = crc32(piece, crc)
-    header = _HEADER.pack(
-        MAGIC,
-        FORMAT_VERSION,
-        SCHEMA_EPOCH,
-        taken.seq,
-        packed_bytes,
-        unpacked_bytes,
-        taken.journal_id.encode(),
-        code_hash.encode(),
-        crc,
-    )
-    path = folder / f"{taken.seq:020d}.snap"
-    draft = path.with_suffix(".tmp")
-    try:
-        _write_draft(disk, draft, [header + _CRC.pack(crc32(header)), *body])
-        disk.rename(draft, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            disk.unlink(draft)
-        raise
-    disk.sync_directory(folder)
-    _prune(disk, folder, taken.seq)
-
-
-def _write_draft(disk: Disk, path: Path, pieces: list[bytes]) -> None:
-    fd = disk.create(path)
-    try:
-        disk.write(fd, [b"".join(pieces)], 0)
-        disk.sync_file(fd)
-    finally:
-        disk.close(fd)
-
-
-def _pack(taken: CoreDump) -> tuple[list[bytes], int]:
-    """Return the compressed body and its length before that."""
-    compressor = zstandard.ZstdCompressor(level=1).compressobj()
-    body: list[bytes] = []
-    length = 0
-    for part in taken.parts():
-        body.append(compressor.compress(_LENGTH.pack(len(part)) + part))
-        length += _LENGTH.size + len(part)
-    body.append(compressor.flush())
-    return [piece for piece in body if piece], length
-
-
-def _prune(disk: Disk, folder: Path, newest: int) -> None:
-    """Keep the newest snapshots; any above the one just written are of a journal that is gone."""
-    found = _list(folder)
-    kept = [path for seq, path in found if seq <= newest][-KEEP:]
-    _remove(disk, folder, [path for _, path in found if path not in kept])
-
-
-def _remove(disk: Disk, folder: Path, paths: list[Path]) -> None:
-    try:
-        for path in paths:
-            disk.unlink(path)
-        if paths:
-            # A power cut must not bring back what the journal has not.
-            disk.sync_directory(folder)
-    except OSError as error:
-        log.warning("old snapshots stay: %s", error)
-
-
-def _read(
-    path: Path, journal_id: str, code_hash: str, venue: str, kinds: Mapping[str, type[Strategy]]
-) -> Core:
-    content = memoryview(path.read_bytes())
-    header, body = _header(content[:_HEADER_BYTES]), content[_HEADER_BYTES:]
-    if header.journal_id != journal_id:
-        raise SnapshotError(f"of journal {header.journal_id}, this is {journal_id}")
-    if header.code_hash != code_hash:
-        raise SnapshotError(f"of code {header.code_hash:.12}, this is {code_hash:.12}")
-    if f"{header.seq:020d}.snap" != path.name:
-        raise SnapshotError(f"holds seq {header.seq}")
-    if len(body) != header.packed_bytes:
-        raise SnapshotError(f"{len(body)} bytes of body, expected {header.packed_bytes}")
-    if crc32(body) != header.body_crc:
-        raise SnapshotError(f"body crc {crc32(body):08x}, expected {header.body_crc:08x}")
-    with _no_collection():
-        core = load(journal_id, _parts(body, header.unpacked_bytes), venue=venue, kinds=kinds)
-    if core.next_seq != header.seq + 1:
-        raise SnapshotError(f"holds the state after {core.next_seq - 1}")
-    return core
-
-
-def _header(head: memoryview) -> _Header:
-    if len(head) != _HEADER_BYTES:
-        raise SnapshotError(f"{len(head)} bytes, a header has {_HEADER_BYTES}")
-    (expected,) = _CRC.unpack_from(head, _HEADER.size)
-    found = crc32(head[: _HEADER.size])
-    magic, version, epoch, seq, packed, unpacked, journal_id, code_hash, body_crc = _HEADER.unpack_from(head)
-    if magic != MAGIC or found != expected:
-        raise SnapshotError(f"magic {magic!r}, header crc {found:08x}, expected {expected:08x}")
-    if (version, epoch) != (FORMAT_VERSION, SCHEMA_EPOCH):
-        raise SnapshotError(
-            f"format {version}, epoch {epoch}; this taped reads {FORMAT_VERSION}, {SCHEMA_EPOCH}"
-        )
-    if unpacked > _MAX_UNPACKED:
-        raise SnapshotError(f"{unpacked} bytes unpacked, at most {_MAX_UNPACKED} are read")
-    return _Header(seq, packed, unpacked, journal_id.decode(), code_hash.decode(), body_crc)
-
-
-def _parts(body: memoryview, unpacked_bytes: int) -> Iterator[memoryview]:
-    unpacked = memoryview(zstandard.ZstdDecompressor().decompress(body, max_output_size=unpacked_bytes))
-    if len(unpacked) != unpacked_bytes:
-        raise SnapshotError(f"{len(unpacked)} bytes unpacked, expected {unpacked_bytes}")
-    place = 0
-    while place < unpacked_bytes:
-        (length,) = _LENGTH.unpack_from(unpacked, place)
-        place += _LENGTH.size + length
-        yield unpacked[place - length : place]
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keep the garbage collector from walking all orders again and again: half of a load of 50,000."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
+        return 0

@@ -8,25 +8,21 @@ the paper venue filled is taken as it was told.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from daemon.journal.base_file import first_base
-from daemon.journal.listing import list_journal
-from daemon.journal.reader import Batch, JournalReader
-from daemon.start import advance, core_at_beginning
+from daemon.journal.reader import JournalReader
+from daemon.past import past
+from daemon.start import advance
 from daemon.trading.core import Core
 from daemon.trading.dump import CoreDump, load
 from daemon.trading.strategies import STRATEGIES
 from daemon.trading.strategy import Strategy
 from replay.parity_difference import Difference
-from replay.parity_runs import Comparison, Run, decides
+from replay.parity_runs import Comparison, Run
+from replay.parity_starts import start_before, with_starts
 from schemas.errors import TapedError
-from schemas.events import DaemonStarted
-
-MAX_LOOKAHEAD_EVENTS = 1_000
-"""Reports that a process may find missing before it tells of its own start."""
 
 
 class ParityError(TapedError):
@@ -110,19 +106,17 @@ def check_parity(
     end = there_is if last_seq is None else min(last_seq, there_is)
     if end < first_seq:
         raise ParityError(f"{data}: no events from seq {first_seq} to {end}")
-    core, origin = _begin(journal, first_seq, kinds)
+    begin = past(data, first_seq - 1, code_hash=code_hash, kinds=kinds)
 
     def rewind(mark: CoreDump | None, seq: int) -> Core:
-        again = (
-            core_at_beginning(first_base(journal.directory), journal.journal_id, kinds)
-            if mark is None
-            else load(journal.journal_id, mark.parts(), kinds=kinds)
-        )
+        if mark is None:
+            return past(data, seq, code_hash=code_hash, kinds=kinds).core
+        again = load(journal.journal_id, mark.parts(), kinds=kinds)
         advance(again, journal, seq)
         return again
 
     start = None if first_seq == 1 else start_before(journal, first_seq)
-    comparison = Comparison(core, first_seq, start, rewind, is_cut=first_seq > 1)
+    comparison = Comparison(begin.core, first_seq, start, rewind, is_cut=first_seq > 1)
     for batch, start in with_starts(journal, first_seq, end):
         if start is not None:
             comparison.begin(batch.first_seq, start)
@@ -131,62 +125,4 @@ def check_parity(
             progress(batch.last_seq)
     comparison.end(is_cut=end < there_is)
     seconds = time.perf_counter() - started
-    return ParityResult(journal.journal_id, code_hash, origin, first_seq, end, comparison.runs, seconds)
-
-
-def _begin(journal: JournalReader, first_seq: int, kinds: Mapping[str, type[Strategy]]) -> tuple[Core, str]:
-    """Return the core before an event, and where it is from, in words."""
-    core = core_at_beginning(first_base(journal.directory), journal.journal_id, kinds)
-    origin = "the beginning" if core.next_seq == 1 else f"the base state at seq {core.next_seq - 1:,}"
-    if core.next_seq < first_seq:
-        advance(core, journal, first_seq - 1)
-    return core, origin
-
-
-def with_starts(
-    journal: JournalReader, first_seq: int, last_seq: int
-) -> Iterator[tuple[Batch, DaemonStarted | None]]:
-    """Yield the batches, each with the `DaemonStarted` of the process that begins with it, if one does.
-
-    A process begins with a segment. Before it tells of itself it tells of reports that its
-    predecessor's venue had made and the journal lacked.
-    """
-    beginnings = {name.first_seq for name in list_journal(journal.directory)}
-    held: list[Batch] = []
-    for batch in journal.batches(first_seq, last_seq):
-        if not held and batch.first_seq not in beginnings:
-            yield batch, None
-            continue
-        held.append(batch)
-        start, is_open = _look(held)
-        if not is_open:
-            yield held[0], start
-            yield from ((batch, None) for batch in held[1:])
-            held = []
-    yield from ((batch, None) for batch in held)
-
-
-def start_before(journal: JournalReader, seq: int) -> DaemonStarted | None:
-    """Return the start of the process that wrote an event; None where that is not known."""
-    for name in reversed(list_journal(journal.directory)):
-        if name.first_seq < seq:
-            held: list[Batch] = []
-            for batch in journal.batches(name.first_seq, seq - 1):
-                held.append(batch)
-                start, is_open = _look(held)
-                if start is not None:
-                    return start
-                if not is_open:
-                    break
-    return None
-
-
-def _look(held: Sequence[Batch]) -> tuple[DaemonStarted | None, bool]:
-    """Return the start that a segment's first events tell of, and whether one may still come."""
-    for batch in held:
-        for event in batch.events:
-            if isinstance(event, DaemonStarted):
-                return event, False
-            if not (hasattr(event, "order_id") or decides(event)):
-                return None, False
-    return None, sum(len(batch.events) for batch in held) < MAX_LOOKAHEAD_EVENTS
+    return ParityResult(journal.journal_id, code_hash, begin.origin, first_seq, end, comparison.runs, seconds)

@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "replay": Group(
         {
             "backtest": Command("tools.backtest", "run a strategy over a recorded journal"),
+            "at": Command("tools.at", "show orders, positions, account as they were at a past moment"),
             "parity": Command("tools.parity", "make all decisions again from the inputs and compare them"),
             "export": Command("tools.export", "write tables for pandas, polars and DuckDB"),
             "rebuild": Command("tools.rebuild", "drop the read model and make it again from the journal"),

@@ -14,6 +14,7 @@ from daemon.user_strategies import load_kinds
 from replay.parity import ParityResult, check_parity
 from replay.parity_difference import Difference, DifferenceKind
 from replay.parity_runs import Run
+from tools.moments import EXPECTED, AtNs, moment, seq_of_moment
 from tools.output import print_json, print_table, progress
 from tools.wording import counted
 
@@ -29,8 +30,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         " those that were recorded. Writes nothing; a daemon may be running. Exit code 1 when any differs.",
     )
     parser.add_argument("data", type=Path, metavar="DATA", help="data folder, with the journal in it")
-    parser.add_argument("--from", dest="first", type=_seq, default=1, metavar="SEQ", help="first event")
-    parser.add_argument("--to", dest="last", type=_seq, default=None, metavar="SEQ", help="last event")
+    parser.add_argument(
+        "--from", dest="first", type=moment, default=1, metavar="SEQ|TIME", help=f"first event; {EXPECTED}"
+    )
+    parser.add_argument("--to", dest="last", type=moment, default=None, metavar="SEQ|TIME", help="last event")
     parser.add_argument(
         "--strategies-folder", type=Path, metavar="DIR", help="folder of strategies of your own"
     )
@@ -41,11 +44,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compare; return 1 when a decision differs."""
     kinds = load_kinds(arguments.strategies_folder)
-    last_seq = JournalReader(arguments.data / "journal").last_seq
-    end = last_seq if arguments.last is None else min(arguments.last, last_seq)
-    total = max(0, end - arguments.first + 1)
+    first_seq, end = _range(JournalReader(arguments.data / "journal"), arguments)
+    total = max(0, end - first_seq + 1)
     with progress("Parity", total=total, unit="events", show=not arguments.json) as bar:
-        done = arguments.first - 1
+        done = first_seq - 1
 
         def tell(seq: int) -> None:
             nonlocal done
@@ -55,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         result = check_parity(
             arguments.data,
             code_hash=code_hash(kinds.sources),
-            first_seq=arguments.first,
+            first_seq=first_seq,
             last_seq=end,
             kinds=kinds.classes,
             progress=tell,
@@ -65,6 +67,15 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print(result)
     return 0 if result.passed else 1
+
+
+def _range(journal: JournalReader, arguments: argparse.Namespace) -> tuple[int, int]:
+    """Return the first and the last event asked for; a time means what came after it, or up to it."""
+    first, last, last_seq = arguments.first, arguments.last, journal.last_seq
+    if isinstance(first, AtNs):
+        first = seq_of_moment(journal, AtNs(first - 1)) + 1
+    end = last_seq if last is None else min(seq_of_moment(journal, last), last_seq)
+    return max(first, journal.first_seq), end
 
 
 def as_json(result: ParityResult) -> dict[str, Any]:
@@ -157,10 +168,3 @@ def difference_lines(found: Difference) -> list[str]:
 
 def _told(fields: dict[str, Any] | None) -> str:
     return " ".join(f"{name}={value}" for name, value in (fields or {}).items() if name != "version")
-
-
-def _seq(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text}, expected 1 or more")
-    return number

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 
 import msgspec
 import pytest
@@ -14,24 +13,10 @@ from daemon.user_strategies import load_kinds
 from replay.parity import ParityError, check_parity
 from replay.parity_difference import DifferenceKind
 from schemas.events import DaemonStarted, OrderDenied, OrderRequested, OrderSubmitted, Quote
-from tests.replay.journals import Session, copy_changed
+from tests.replay.journals import copy_changed
 from tools.cli import main
 
 CODE = "c" * 64
-
-
-@pytest.fixture(scope="module")
-def session(tmp_path_factory):
-    """Three strategies, one of them of a folder, traded; one daemon was killed, one ended in good order."""
-    session = Session(tmp_path_factory.mktemp("session"))
-    session.run(1.5, signal.SIGKILL)
-    session.run(1.0, signal.SIGTERM)
-    return session
-
-
-@pytest.fixture(scope="module")
-def kinds(session):
-    return load_kinds(session.strategies).classes
 
 
 def events_of(data):
