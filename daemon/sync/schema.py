@@ -69,8 +69,7 @@ async def apply(connection: Connection, *, steps: Sequence[Step] = STEPS) -> App
         SchemaError: a newer taped has changed the database, or something else stands in the way.
     """
     async with connection.transaction():
-        await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
-        await connection.fetchval("SELECT pg_advisory_xact_lock($1)", LOCK)
+        await lock(connection)
         before = await version(connection)
         newest = steps[-1].version
         if before > newest:
@@ -84,6 +83,12 @@ async def apply(connection: Connection, *, steps: Sequence[Step] = STEPS) -> App
                     "INSERT INTO taped.schema_versions (version) VALUES ($1)", step.version
                 )
     return Applied(before, newest)
+
+
+async def lock(connection: Connection) -> None:
+    """Hold off others who change the schema until the transaction ends."""
+    await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
+    await connection.fetchval("SELECT pg_advisory_xact_lock($1)", LOCK)
 
 
 async def check(connection: Connection, *, steps: Sequence[Step] = STEPS) -> None:

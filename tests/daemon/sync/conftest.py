@@ -64,6 +64,14 @@ def database(dsn: str) -> str:
     return dsn
 
 
+@pytest.fixture
+async def connection(dsn: str):
+    """A connection to a database that is this test's own."""
+    connection = await asyncpg.connect(dsn)
+    yield connection
+    await connection.close()
+
+
 def with_database(dsn: str, name: str) -> str:
     """Return the same server's other database."""
     return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))

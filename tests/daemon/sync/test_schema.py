@@ -10,13 +10,6 @@ import pytest
 from daemon.sync.schema import STEPS, Applied, SchemaError, Step, apply, check, version
 
 
-@pytest.fixture
-async def connection(dsn: str):
-    connection = await asyncpg.connect(dsn)
-    yield connection
-    await connection.close()
-
-
 class Written(Step, frozen=True):
     """A step that says its SQL itself."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 from uuid import UUID
 
-import asyncpg
 import pytest
 
 from daemon.sync.schema import apply
@@ -33,12 +32,9 @@ VALUES ($1, $2::bigint, to_timestamp($2::bigint), $2::bigint * 1000000000, 0, 5,
 """
 
 
-@pytest.fixture
-async def connection(dsn: str):
-    connection = await asyncpg.connect(dsn)
+@pytest.fixture(autouse=True)
+async def _schema(connection):
     await apply(connection)
-    yield connection
-    await connection.close()
 
 
 async def test_the_same_event_twice_is_one_row(connection):
