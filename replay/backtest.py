@@ -16,11 +16,12 @@ from operator import length_hint
 from typing import Any, Protocol
 
 from daemon.settings import VenueSettings
-from daemon.trading.core import Core
+from daemon.trading.core import CURRENCY_SETTING, Core
 from daemon.trading.gate import hold_back
 from daemon.trading.skim import is_plain
 from daemon.venue.paper import PaperVenue, VenueOptions
 from daemon.venue.paper.options import recorded
+from replay.recorder import Recorder
 from schemas.codec import CODEC, AnyEvent
 from schemas.errors import TapedError
 from schemas.events import (
@@ -35,6 +36,7 @@ from schemas.events import (
     OrderDenied,
     OrderFilled,
     OrderRequested,
+    OrderSubmitted,
     Quote,
     Scalar,
     SessionCalendarDefined,
@@ -46,6 +48,7 @@ JOURNAL_ID = "backtest"
 MAX_ROUNDS = 1_000
 _CHUNK = 1_024
 _NOTED = frozenset({StrategyStopped, NotificationQueued, OrderDenied})
+_RECORDED = frozenset({OrderSubmitted, OrderFilled})
 _DEFINITIONS = frozenset({InstrumentDefined, SessionCalendarDefined})
 _TRADES = frozenset({Trade})
 _TICKS = frozenset({Trade, Quote, Bar, FeedStatus, FeedGap})
@@ -148,6 +151,8 @@ def run_backtest(  # noqa: PLR0913
     venue: VenueOptions | None = None,
     core: Core | None = None,
     progress: Callable[[int], None] | None = None,
+    currency: str = "",
+    recorder: Recorder | None = None,
 ) -> BacktestResult:
     """Run a strategy over recorded batches.
 
@@ -164,6 +169,8 @@ def run_backtest(  # noqa: PLR0913
         venue: how the venue fills, its fees included; those above and no other model when None.
         core: a fresh core, for strategy kinds of one's own.
         progress: called with the number of market events after each batch.
+        currency: in which all is summed up; that of the first deposit when empty.
+        recorder: takes note of the run while it goes on.
 
     Raises:
         BacktestError: the strategy cannot be started, or a named instrument never appeared.
@@ -171,11 +178,17 @@ def run_backtest(  # noqa: PLR0913
     core = Core(JOURNAL_ID) if core is None else core
     options = venue or VenueOptions(maker_fee_ppm=maker_fee_ppm, taker_fee_ppm=taker_fee_ppm)
     run = _Run(
-        core, PaperVenue(options), strategy=strategy, parameters=parameters, cash=cash, wanted=instruments
+        core,
+        PaperVenue(options),
+        strategy=strategy,
+        parameters=parameters,
+        cash=cash,
+        wanted=instruments,
+        recorder=recorder,
     )
     run.result.maker_fee_ppm, run.result.taker_fee_ppm = options.maker_fee_ppm, options.taker_fee_ppm
     started = time.perf_counter()
-    run.take([_settings(options)])
+    run.take([_settings(options, currency)])
     for batch in batches:
         run.batch(batch.events)
         if progress is not None:
@@ -195,6 +208,7 @@ class _Run:
         parameters: Mapping[str, Scalar],
         cash: str,
         wanted: Sequence[str],
+        recorder: Recorder | None = None,
     ) -> None:
         self.core = core
         self.venue = venue
@@ -208,6 +222,11 @@ class _Run:
         self._counts: dict[type[Event], int] = {}
         self._started: dict[str, int] = {}
         self._kinds: set[type[Any]] = set()
+        self.recorder = recorder
+        self._noted = _NOTED
+        if recorder is not None:
+            recorder.begin(core)
+            self._noted = _NOTED | _RECORDED
 
     def batch(self, events: Sequence[AnyEvent]) -> None:
         """Take one recorded batch."""
@@ -219,10 +238,16 @@ class _Run:
                 return
             events = [event for event in events if type(event) in _TICKS]
         self.result.events += len(events)
-        if kinds == _TRADES and is_plain(events):  # type: ignore[arg-type]
-            self._take_trades(events)  # type: ignore[arg-type]
+        self._take_ticks(events, plain=kinds == _TRADES and is_plain(events))  # type: ignore[arg-type]
+
+    def _take_ticks(self, events: Sequence[Any], *, plain: bool = False) -> None:
+        """Take market events, as a whole or as a recorder cuts them; plain: trades that can be skimmed."""
+        take = self._take_trades if plain else self.take
+        if self.recorder is None:
+            take(events)
         else:
-            self.take(events)
+            for piece in self.recorder.pieces(events):
+                take(piece)
 
     def _by_runs(self, events: Sequence[AnyEvent]) -> None:
         """Take a batch that defines something: each definition between the ticks around it."""
@@ -232,15 +257,16 @@ class _Run:
                 ticks.append(event)  # type: ignore[arg-type]
             elif isinstance(event, InstrumentDefined) and self._is_wanted(event):
                 self.result.events += len(ticks) + 1
-                self.take(ticks)
+                self._take_ticks(ticks)
                 ticks = []
                 self._define(event)
             elif isinstance(event, SessionCalendarDefined):
                 self.result.events += len(ticks)
-                self.take([*ticks, event])
+                self._take_ticks(ticks)
+                self.take([event])
                 ticks = []
         self.result.events += len(ticks)
-        self.take(ticks)
+        self._take_ticks(ticks)
 
     def take(self, inputs: Sequence[Any]) -> None:
         """Pass inputs through core and venue; one by one while an order works, else as a whole."""
@@ -309,11 +335,11 @@ class _Run:
                 self._record(decisions)
 
     def _record(self, events: Sequence[Event]) -> None:
-        counts = self._counts
+        counts, noted = self._counts, self._noted
         for event in events:
             kind = type(event)
             counts[kind] = counts.get(kind, 0) + 1
-            if kind in _NOTED:
+            if kind in noted:
                 self._note(event)
         self._unhashed += events
         # A whole chunk costs 0.1 us an event to encode and hash, one by one 1.5. The chunks are of
@@ -332,6 +358,11 @@ class _Run:
                 event.rule, Denials(0, f"order {event.order_id}: {event.reason}")
             )
             denials.count += 1
+        elif self.recorder is not None:
+            if isinstance(event, OrderSubmitted):
+                self.recorder.submitted(event)
+            elif isinstance(event, OrderFilled):
+                self.recorder.filled(event)
 
     def _is_wanted(self, instrument: InstrumentDefined) -> bool:
         if not self.wanted:
@@ -413,8 +444,11 @@ class _Run:
         return result
 
 
-def _settings(options: VenueOptions) -> DaemonStarted:
-    return DaemonStarted(ts_ns=0, daemon_version="", config_hash="", code_hash="", settings=recorded(options))
+def _settings(options: VenueOptions, currency: str) -> DaemonStarted:
+    settings = recorded(options)
+    if currency:
+        settings[CURRENCY_SETTING] = currency
+    return DaemonStarted(ts_ns=0, daemon_version="", config_hash="", code_hash="", settings=settings)
 
 
 def _command(ts_ns: int, command: str, arguments: Mapping[str, Scalar | list[Scalar]]) -> OperatorCommand:

@@ -11,6 +11,7 @@ from pathlib import Path
 from daemon.trading.core import Core
 from daemon.user_strategies import load_kinds
 from replay.backtest import JOURNAL_ID, BacktestResult, EventBatch, run_backtest
+from replay.recorder import Recorder
 from replay.source import Progress, Source, open_source
 from replay.spec import BacktestSpec
 
@@ -21,6 +22,7 @@ def run_spec(
     source: Source | None = None,
     progress: Progress | None = None,
     stop: Callable[[], bool] | None = None,
+    recorder: Recorder | None = None,
 ) -> BacktestResult:
     """Run a backtest.
 
@@ -29,6 +31,7 @@ def run_spec(
         source: what `open_source` returned for the spec, where the caller has it already.
         progress: called behind each batch, with the source.
         stop: asked behind each batch; True ends the run there, and the result is partial.
+        recorder: takes note of the run; its `finish` is called by who made it.
 
     Raises:
         BacktestError: the data is not there, the strategy cannot be started, or a named instrument never
@@ -46,6 +49,8 @@ def run_spec(
         cash=spec.cash,
         venue=spec.venue,
         core=Core(JOURNAL_ID, kinds=load_kinds(folder).classes),
+        currency=spec.currency,
+        recorder=recorder,
     )
     result.partial = watched.stopped
     return result
