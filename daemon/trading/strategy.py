@@ -275,12 +275,17 @@ def check_parameters(kind: type[Strategy], given: Mapping[str, Scalar]) -> dict[
     for name in given:
         if name not in known:
             raise StrategyError(f"{kind.kind} has no parameter {name!r}", hint=f"it has {', '.join(known)}")
-    values = {name: _checked(kind, parameter, given.get(name)) for name, parameter in known.items()}
+    values = {name: check_parameter(kind, parameter, given.get(name)) for name, parameter in known.items()}
     kind.check(values)
     return values
 
 
-def _checked(kind: type[Strategy], parameter: Parameter, given: Scalar) -> Scalar:
+def check_parameter(kind: type[Strategy], parameter: Parameter, given: Scalar) -> Scalar:
+    """Return one parameter of a strategy: the one given, checked, or its default.
+
+    Raises:
+        StrategyError: it is missing, mistyped or out of range.
+    """
     where = f"{kind.kind}: {parameter.name}"
     value = parameter.default if given is None else given
     if value is None:
