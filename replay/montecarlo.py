@@ -154,7 +154,9 @@ def quantiles(values: Sequence[float]) -> dict[float, float]:
 
 def _walk(results: Sequence[float], stakes: Stakes) -> Path:
     if stakes.compound:
-        return walk_of(list(accumulate(results, lambda equity, gain: equity * (1 + gain), initial=stakes.start)))
+        return walk_of(
+            list(accumulate(results, lambda equity, gain: equity * (1 + gain), initial=stakes.start))
+        )
     return walk_of(list(accumulate(results, initial=stakes.start)))
 
 

@@ -49,9 +49,10 @@ COMMANDS: Mapping[str, Command | Group] = {
             "at": Command("tools.at", "show orders, positions, account as they were at a past moment"),
             "parity": Command("tools.parity", "make all decisions again from the inputs and compare them"),
             "export": Command("tools.export", "write tables for pandas, polars and DuckDB"),
+            "optimise": Command("tools.optimise", "search a strategy's parameters, on all cores"),
             "rebuild": Command("tools.rebuild", "drop the read model and make it again from the journal"),
         },
-        "play a journal back: backtest, parity, export, rebuild",
+        "play a journal back: backtest, parity, export, optimise, rebuild",
     ),
     "sync": Group(
         {

@@ -90,7 +90,7 @@ def parse_constraint(text: str, known: Mapping[str, bool]) -> Constraint:
 
 
 def pareto(values: Sequence[Sequence[float]], objectives: Sequence[Objective]) -> list[int]:
-    """Return which of the results no other beats, in order: none is as good everywhere and better somewhere."""
+    """Return which results no other beats, in order: none is as good everywhere and better somewhere."""
     signs = [1 if objective.maximise else -1 for objective in objectives]
     points = [tuple(sign * value for sign, value in zip(signs, row, strict=True)) for row in values]
     # Falling order: whoever beats a point comes before it, so it is held against the front alone.

@@ -141,8 +141,10 @@ class Study:
         if not lines:
             self._write(_Header(taped_study=FORMAT, plan=self.plan))
             return
-        kept = _read(path, lines[0], _Header).plan
-        _compare(path, kept, self.plan)
+        header = _read(path, lines[0], _Header)
+        if header.taped_study != FORMAT:
+            raise StudyError(f"{path}: a study of format {header.taped_study}, this version reads {FORMAT}")
+        _compare(path, header.plan, self.plan)
         for line in lines[1:]:
             outcome = _read(path, line, Outcome)
             self.outcomes[outcome.number] = outcome
@@ -185,7 +187,9 @@ def _whole_lines(path: Path, content: bytes) -> tuple[list[bytes], int]:
         if end < 0 or line[: _CRC_LENGTH + 1] != b"%08x " % crc32(body):
             later = end >= 0 and end + 1 < len(content)
             if later or not found:
-                raise StudyError(f"{path}: byte {at} is no line of a study", hint="name another file, or remove it")
+                raise StudyError(
+                    f"{path}: byte {at} is no line of a study", hint="name another file, or remove it"
+                )
             break
         found.append(body)
         at = end + 1
@@ -206,12 +210,20 @@ def _compare(path: Path, kept: Plan, asked: Plan) -> None:
         one, other = (_encoder.encode(getattr(plan, name)) for plan in (kept, asked))
         if one != other:
             raise StudyError(
-                f"{path}: holds a study of other {_WORDS.get(name, name)}: {_shown(one)}, not {_shown(other)}",
+                f"{path}: was made with another {_WORDS[name]}: {_shown(one)}, not {_shown(other)}",
                 hint="ask for the same again, or name another file",
             )
 
 
-_WORDS: Mapping[str, str] = {"spec": "backtests", "axes": "values", "data": "events"}
+_WORDS: Mapping[str, str] = {
+    "spec": "specification",
+    "data": "range of events",
+    "axes": "space",
+    "search": "search",
+    "objectives": "objective",
+    "constraints": "list of constraints",
+    "seed": "seed",
+}
 
 
 def _shown(text: bytes) -> str:
