@@ -131,7 +131,8 @@ def test_setup_refuses_an_unknown_argument(project_root):
         timeout=10,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (2, "usage: tools/setup [--dev | --service | --research] [--charts]\n")
+    usage = "usage: tools/setup [--dev | --service | --research] [--charts]\n"
+    assert (done.returncode, done.stderr) == (2, usage)
 
 
 def test_setup_says_what_to_do_where_no_python_fits(project_root, tmp_path):
