@@ -53,7 +53,7 @@ def test_json_tells_every_result(optimise):
     body = json.loads(out)
     assert code == 0
     assert (body["trials"], body["counted"], body["resumed"]) == (10, 10, 0)
-    assert 0 < body["first_trial_s"] < 30
+    assert body["first_trial_s"] > 0
     returns = [result["metrics"]["total_return"] for result in body["results"]]
     assert body["best"][0]["metrics"]["total_return"] == max(returns)
     assert 0 <= body["overfitting"]["overfitting"] <= 1
