@@ -38,6 +38,7 @@ from daemon.readmodel.watermark import projected_seq
 from daemon.restart import rebuild
 from daemon.settings import Settings
 from daemon.snapshots import Snapshots
+from daemon.sync.keeper import Sync
 from daemon.trading.core import CURRENCY_SETTING, Core
 from daemon.trading.history import BARS_SETTING, KEEP_SETTING, TICKS_SETTING
 from daemon.upkeep import Upkeep
@@ -83,6 +84,7 @@ class Daemon:
         disk: how nearly full the disk is.
         engine: the one sequence.
         upkeep: what becomes of old segments.
+        sync: how far the journal is in the database.
     """
 
     def __init__(self, configuration: Configuration) -> None:
@@ -99,6 +101,9 @@ class Daemon:
             self._code_hash,
             strategies_folder=self.settings.strategies_folder,
         )
+        self.sync = Sync(self.settings.data, self.settings.sync)
+        if self.settings.sync.enabled:
+            self.upkeep.confirmed_seq = self.sync.confirmed_seq
         self.progress = Progress()
         self.manager = ServiceManager(os.environ)
         self.hardware = Hardware(self.settings.hardware, self.settings.data, self.progress)
@@ -157,6 +162,7 @@ class Daemon:
         await stack.enter_async_context(self._api(queries, access, projector))
         await stack.enter_async_context(self._background(self._tick_clock()))
         await stack.enter_async_context(self._background(self.upkeep.run()))
+        await stack.enter_async_context(self._background(self.sync.run(self.engine.breakers)))
         await stack.enter_async_context(
             self._background(strategies.start_when_known(self.engine, self._plan.starts))
         )
@@ -288,7 +294,8 @@ class Daemon:
         self, queries: ReadModelQueries, access: Access, projector: Projector
     ) -> AsyncIterator[None]:
         settings = self.settings.api
-        parts = (self.engine, projector, self.upkeep.status, self.hardware, self.progress)
+        sync = self.sync.status
+        parts = (self.engine, projector, self.upkeep.status, self.hardware, self.progress, sync)
         app = create_app(
             self.engine,
             queries,
@@ -298,6 +305,7 @@ class Daemon:
             upkeep=self.upkeep.status,
             machine=self.hardware,
             progress=self.progress,
+            sync=sync,
         )
         runner, self.url = await serve(app, settings)
         try:

@@ -27,6 +27,7 @@ from daemon.api.routes import Routes
 from daemon.api.security import HEADERS, Guard
 from daemon.api.serving import note_request
 from daemon.readmodel.queries import ReadModelQueries
+from daemon.sync.status import SyncStatus
 from daemon.upkeep import UpkeepStatus
 from schemas.errors import TapedError
 
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def create_app(
+def create_app(  # noqa: PLR0913  # One for each part of the daemon.
     engine: Engine,
     queries: ReadModelQueries,
     access: Access,
@@ -45,12 +46,14 @@ def create_app(
     upkeep: UpkeepStatus | None = None,
     machine: Machine | None = None,
     progress: Progress | None = None,
+    sync: SyncStatus | None = None,
 ) -> web.Application:
     """Return the application; all of it runs on the loop that serves it."""
     guard = Guard(access, settings.host)
     upkeep = UpkeepStatus() if upkeep is None else upkeep
-    checkup = partial(look, engine, projection, upkeep, machine, progress)
-    metrics = Metrics(engine, checkup, upkeep, machine)
+    sync = SyncStatus() if sync is None else sync
+    checkup = partial(look, engine, projection, upkeep, machine, progress, sync)
+    metrics = Metrics(engine, checkup, upkeep, machine, sync)
     reads = Reads(queries, engine.core)
     live = Live(
         engine, projection, reads, metrics, checkup, max_clients=settings.max_websockets, machine=machine

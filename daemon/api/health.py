@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from daemon.api.ports import Engine, Machine, Progress, Projection
 from daemon.disk_space import Shedder
+from daemon.sync.status import SyncStatus
 from daemon.upkeep import UpkeepStatus
 from schemas.events import DiskLevel
 
@@ -31,7 +33,7 @@ class Health:
     `lag` is how many durable events the read model does not show yet; `archive` what archiving does: off,
     idle, working or failed; `retention` the same, or held: something is too old or too much, and needed;
     `disk` the rung of `daemon.disk_space` the daemon stands on; `progress` how many seconds ago loop,
-    journal and thermal control did their last rounds.
+    journal and thermal control did their last rounds; `sync` how far the journal is in the database.
     """
 
     status: HealthStatus
@@ -44,6 +46,7 @@ class Health:
     disk: DiskLevel
     disk_free_bytes: int
     progress: dict[str, float] = field(default_factory=dict)
+    sync: dict[str, Any] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """Return it as /health answers."""
@@ -58,6 +61,7 @@ class Health:
             "disk": self.disk.name.lower(),
             "disk_free_bytes": self.disk_free_bytes,
             "progress": {part: round(age_s, 2) for part, age_s in self.progress.items()},
+            "sync": self.sync,
         }
 
 
@@ -71,6 +75,7 @@ def look(
     upkeep: UpkeepStatus,
     machine: Machine | None = None,
     progress: Progress | None = None,
+    sync: SyncStatus | None = None,
 ) -> Health:
     """Judge the daemon now; touches memory only."""
     durable, applied = engine.durable_seq, projection.applied_seq
@@ -82,10 +87,11 @@ def look(
     if projection.failed is not None:
         reasons.append(f"the read model stands still: {projection.failed}")
     reasons += _of_disk(engine.shedder)
-    if upkeep.archive.failed is not None:
-        reasons.append(f"old segments are not archived: {upkeep.archive.failed}")
-    if upkeep.retention.failed is not None:
-        reasons.append(f"old segments do not go: {upkeep.retention.failed}")
+    reasons += _of_upkeep(upkeep)
+    sync, now_ns = sync or SyncStatus(), time.time_ns()
+    trouble = sync.trouble(durable, now_ns)
+    if trouble is not None:
+        reasons.append(trouble)
     if progress is not None:
         reasons += [f"{part} stands still" for part in progress.stalled()]
     if machine is not None:
@@ -110,6 +116,7 @@ def look(
         shedder.level,
         shedder.free_bytes,
         {} if progress is None else progress.ages_s(),
+        sync.document(durable, now_ns),
     )
 
 
@@ -118,6 +125,13 @@ _DISK_REASONS = {
     DiskLevel.SHED_TICKS: "the disk is nearly full: ticks are dropped",
     DiskLevel.REFUSE_RISK: "the disk is nearly full: ticks are dropped and trading is reduced",
 }
+
+
+def _of_upkeep(upkeep: UpkeepStatus) -> Iterator[str]:
+    if upkeep.archive.failed is not None:
+        yield f"old segments are not archived: {upkeep.archive.failed}"
+    if upkeep.retention.failed is not None:
+        yield f"old segments do not go: {upkeep.retention.failed}"
 
 
 def _of_disk(shedder: Shedder) -> list[str]:

@@ -169,7 +169,12 @@ class Live:
 
     def _progress(self) -> dict[str, Any]:
         health = self._checkup()
-        return {"seq": health.durable_seq, "applied_seq": health.applied_seq, "reasons": health.reasons}
+        return {
+            "seq": health.durable_seq,
+            "applied_seq": health.applied_seq,
+            "reasons": health.reasons,
+            "sync": {"state": health.sync["state"], "lag_events": health.sync["lag_events"]},
+        }
 
     def _update(self) -> dict[str, Any]:
         reads = self._reads

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from importlib.metadata import version
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
@@ -14,6 +15,7 @@ from daemon.api.health import Checkup, Health, HealthStatus
 from daemon.api.ports import Engine, Machine
 from daemon.hardware.sensors import SENSORS
 from daemon.journal.reader import Batch
+from daemon.sync.status import SyncStatus
 from daemon.trading.orders import OrderStatus
 from daemon.upkeep import UpkeepStatus
 from schemas.events import BreakerState, DiskLevel
@@ -34,12 +36,18 @@ class Metrics:
     """
 
     def __init__(
-        self, engine: Engine, checkup: Checkup, upkeep: UpkeepStatus, machine: Machine | None = None
+        self,
+        engine: Engine,
+        checkup: Checkup,
+        upkeep: UpkeepStatus,
+        machine: Machine | None = None,
+        sync: SyncStatus | None = None,
     ) -> None:
         self._engine = engine
         self._checkup = checkup
         self._upkeep = upkeep
         self._machine = machine
+        self._sync = SyncStatus() if sync is None else sync
         self._events: Counter[type] = Counter()
         self._requests: dict[tuple[str, str, int], Histogram] = {}
         self._registry = CollectorRegistry(auto_describe=False)
@@ -123,6 +131,8 @@ class Metrics:
         )
         yield self._orders()
         yield from self._breakers()
+        if self._sync.enabled:
+            yield from _of_sync(self._sync, health.sync)
         yield from self._progress(health)
         if self._machine is not None:
             yield from _of_machine(self._machine)
@@ -185,6 +195,24 @@ def _state(name: str, documentation: str, label: str, states: Iterable[Enum], no
 def _gauges(*rows: tuple[str, str, float]) -> Iterator[Metric]:
     for name, documentation, value in rows:
         yield GaugeMetricFamily(name, documentation, value)
+
+
+def _of_sync(sync: SyncStatus, document: Mapping[str, Any]) -> Iterator[Metric]:
+    """Yield how far the journal is in the database; what is not known yet is left out."""
+    told = (
+        ("lag_events", "Durable events that the database has not confirmed", document["lag_events"]),
+        ("lag_seconds", "Age of the oldest of those, at most", document["lag_seconds"]),
+        ("confirmed_seq", "Last event that the database has confirmed", document["confirmed_seq"]),
+    )
+    for name, documentation, value in told:
+        if value is not None:
+            yield GaugeMetricFamily(f"taped_sync_{name}", documentation, value)
+    for name, documentation, count in (
+        ("events", "Events shipped to the database since the start", sync.events),
+        ("duplicates", "Of these, events that were there already", sync.duplicates),
+        ("failures", "Rounds that failed since the start", sync.failures),
+    ):
+        yield CounterMetricFamily(f"taped_sync_{name}", documentation, count)
 
 
 def _of_machine(machine: Machine) -> Iterator[Metric]:

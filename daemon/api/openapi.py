@@ -89,6 +89,16 @@ _ORDER: dict[str, Schema] = {
     "updated_ns": NS,
 }
 
+_SYNC = record(
+    state=one_of("off", "starting", "idle", "working", "away", "refused"),
+    reason=or_null(TEXT),
+    confirmed_seq=or_null(ID),
+    lag_events=or_null(ID),
+    lag_seconds=or_null({"type": "number"}),
+    events=ID,
+    events_per_second=ID,
+)
+
 SCHEMAS: dict[str, Schema] = {
     "Problem": record(type=TEXT, title=TEXT, status={"type": "integer"}, detail=TEXT, instance=TEXT),
     "Health": record(
@@ -100,6 +110,7 @@ SCHEMAS: dict[str, Schema] = {
         disk=_DISK,
         disk_free_bytes=ID,
         progress=_AGES,
+        sync=_SYNC,
         archive=one_of("off", "idle", "working", "failed"),
         retention=one_of("off", "idle", "working", "held", "failed"),
     ),
@@ -122,6 +133,7 @@ SCHEMAS: dict[str, Schema] = {
         disk=_DISK,
         disk_free_bytes=ID,
         progress=_AGES,
+        sync=_SYNC,
         archive=one_of("off", "idle", "working", "failed"),
         retention=one_of("off", "idle", "working", "held", "failed"),
         trading=ref("Trading"),

@@ -35,10 +35,15 @@ class Round:
     """A connection and a journal that is read while the database works.
 
     Any failure leaves it unusable; a new one begins where the database says.
+
+    Attributes:
+        shipper: the connection.
+        append_ns: when the last event that is shipped was written; 0 where nobody knows.
     """
 
-    def __init__(self, shipper: Shipper, source: JournalSource) -> None:
+    def __init__(self, shipper: Shipper, source: JournalSource, append_ns: int) -> None:
         self.shipper = shipper
+        self.append_ns = append_ns
         self._source = source
         self._next: asyncio.Task[Packet | None] | None = None
 
@@ -57,7 +62,7 @@ class Round:
         )
         try:
             mark = shipper.watermark
-            await asyncio.to_thread(check_history, directory, mark.seq, mark.ts_ns)
+            append_ns = await asyncio.to_thread(check_history, directory, mark.seq, mark.ts_ns)
             maker = RowMaker(shipper.scales)
             source = await asyncio.to_thread(
                 lambda: JournalSource(directory, mark.seq, maker, max_events=target.max_events)
@@ -65,7 +70,7 @@ class Round:
         except BaseException:
             shipper.terminate()
             raise
-        return cls(shipper, source)
+        return cls(shipper, source, append_ns)
 
     async def ship_next(self) -> Packet | None:
         """Ship one packet, and read the next one meanwhile; return None when there was none.
@@ -75,12 +80,15 @@ class Round:
             SyncError: somebody else shipped, or the database refused a row.
             JournalError: the journal cannot be read.
         """
-        packet = await (self._next or self._read())
-        self._next = None
+        packet, self._next = await self._next if self._next else None, None
+        if packet is None:
+            # What was read ahead of need may be older than the journal's end.
+            packet = await self._read()
         if packet is None:
             return None
         self._next = self._read()
         await self.shipper.ship(packet)
+        self.append_ns = packet.append_ns
         return packet
 
     def _read(self) -> asyncio.Task[Packet | None]:

@@ -87,7 +87,7 @@ def _gaps(reader: SegmentReader | ArchiveReader) -> Iterator[TrailerGap]:
         yield from reader.gaps[-1:]
 
 
-def check_history(directory: Path, seq: int, ts_ns: int | None) -> None:
+def check_history(directory: Path, seq: int, ts_ns: int | None) -> int:
     """Check that the journal is the one whose events up to `seq` were shipped.
 
     Args:
@@ -95,12 +95,15 @@ def check_history(directory: Path, seq: int, ts_ns: int | None) -> None:
         seq: the last event that the database has.
         ts_ns: that event's time, where the database knows it.
 
+    Returns:
+        When it was written to the journal; 0 where the journal does not have it any more.
+
     Raises:
         SyncError: the journal ends before that event, or another event stands there.
     """
     reader = JournalReader(directory)
     if seq < reader.first_seq:
-        return
+        return 0
     last_seq = reader.last_seq
     if last_seq < seq:
         raise SyncError(
@@ -109,8 +112,10 @@ def check_history(directory: Path, seq: int, ts_ns: int | None) -> None:
             "that are taken; restore the newest backup, or begin a new journal",
         )
     batch = next(reader.batches(seq, seq), None)
-    if batch is None or ts_ns is None or batch.events[0].ts_ns == ts_ns:
-        return
+    if batch is None:
+        return 0
+    if ts_ns is None or batch.events[0].ts_ns == ts_ns:
+        return batch.append_ns
     raise SyncError(
         f"{directory}: event {seq:,} has the time {batch.events[0].ts_ns}, in the database it is {ts_ns}",
         hint="the journal went on from an older copy: its events are not those that were shipped; "

@@ -73,12 +73,20 @@ function figure(element, text, unit = "", className = "") {
 function takeProgress(message) {
   figure(byId("seq"), number(message.seq));
   const lag = message.seq - message.applied_seq;
-  byId("lag").textContent = lag > 1000 ? `durable, ${number(lag)} not shown yet` : "durable events";
+  byId("lag").textContent = (lag > 1000 ? `durable, ${number(lag)} not shown yet` : "durable events") + shipped(message.sync);
   const now = performance.now();
   state.samples.push([now, message.seq]);
   while (state.samples.length > 2 && now - state.samples[0][0] > 5000) state.samples.shift();
   const [[since, from]] = state.samples;
   if (now - since > 700) figure(byId("rate"), number(Math.round(((message.seq - from) * 1000) / (now - since))));
+}
+
+/** How far the journal is in the database, where it is shipped to one. */
+function shipped(sync) {
+  if (!sync || sync.state === "off" || sync.state === "starting") return "";
+  const waiting = sync.lag_events === null ? "" : `, ${number(sync.lag_events)} to ship`;
+  if (sync.state === "away" || sync.state === "refused") return `; database ${sync.state}${waiting}`;
+  return sync.lag_events > 100_000 ? waiting : ", database up to date";
 }
 
 function takeTrading(trading) {

@@ -91,7 +91,7 @@ async def test_a_quiet_daemon_still_sends_a_heartbeat(rig) -> None:
         await socket.receive_json()
         async with asyncio.timeout(3):
             message = await socket.receive_json()
-    assert message.keys() == {"type", "seq", "applied_seq", "reasons"}
+    assert message.keys() == {"type", "seq", "applied_seq", "reasons", "sync"}
 
 
 async def test_a_client_that_does_not_read_is_dropped_and_others_are_not(rig, monkeypatch) -> None:

@@ -13,6 +13,7 @@ SPEC = document()
 KINDS = {
     "string": str,
     "integer": int,
+    "number": float,
     "boolean": bool,
     "object": dict,
     "array": list,
