@@ -306,7 +306,7 @@ class _Run:
         seq = self.core.next_seq
         self._record(self.core.advance(iter((event,))))
         # The venue sees the event after the strategy has; orders in answer to it arrive later.
-        self._report(self.venue.on_market((event,), seq))
+        self._report(self.venue.on_event(event, seq))
         self._settle(event.ts_ns)
 
     def _settle(self, now_ns: int) -> None:
@@ -330,9 +330,10 @@ class _Run:
     def _report(self, reports: list[Event]) -> None:
         if reports:
             self._record(reports)
-            events = iter(reports)
-            while decisions := self.core.advance(events):
-                self._record(decisions)
+            for report in reports:
+                decisions = self.core.advance_one(report)
+                if decisions:
+                    self._record(decisions)
 
     def _record(self, events: Sequence[Event]) -> None:
         counts, noted = self._counts, self._noted

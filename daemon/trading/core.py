@@ -88,6 +88,16 @@ class Core(CoreChanges):
             self._answers.settle()
         return self._consume(inputs, replaying=False)
 
+    def advance_one(self, event: Event) -> list[Event]:
+        """Take one input, as `advance` does; for reports and whatever else is neither trade nor quote."""
+        applier = self._appliers.get(type(event))
+        if applier is None or self.unsettled:
+            return self.advance(iter((event,)))
+        seq = self.next_seq
+        self.next_seq = seq + 1
+        self._take(seq, event, applier, replaying=False)
+        return self._decide(event.ts_ns) if self._pending else []
+
     def advance_trades(self, trades: Sequence[Trade], start: int) -> tuple[int, list[Event]]:
         """Take trades from `start` on, up to and with the first that causes decisions.
 

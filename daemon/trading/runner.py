@@ -15,7 +15,15 @@ import msgspec
 from daemon.trading.bars import BarSpec
 from daemon.trading.books import BarHook, Book, QuoteHook, TradeHook, TradeScan
 from daemon.trading.brackets import bracket
-from daemon.trading.drafts import Draft, cancel_draft, check_price, check_quantity, order_draft, replace_draft
+from daemon.trading.drafts import (
+    Draft,
+    cancel_draft,
+    check_price,
+    check_quantity,
+    market_draft,
+    order_draft,
+    replace_draft,
+)
 from daemon.trading.holdings import Holding
 from daemon.trading.money import PPM, fee_money, notional
 from daemon.trading.orders import Order
@@ -209,11 +217,13 @@ class Runner:
             request = order.request
             if request.instrument_id == instrument_id and request.order_type is _MARKET:
                 return
-        # An earlier target of the same callback is not asked for any more.
-        for draft in [draft for draft in pending if self._is_market_draft(draft, instrument_id)]:
-            pending.remove(draft)
+        if pending:
+            # An earlier target of the same callback is not asked for any more.
+            for draft in [draft for draft in pending if self._is_market_draft(draft, instrument_id)]:
+                pending.remove(draft)
         if missing:
-            self.submit(instrument_id, _BUY if missing > 0 else _SELL, abs(missing), tag=tag)
+            side = _BUY if missing > 0 else _SELL
+            self._emit(market_draft(self.strategy_id, instrument_id, side, abs(missing), tag=tag))
 
     def _is_market_draft(self, draft: Draft, instrument_id: int) -> bool:
         keywords = draft.keywords

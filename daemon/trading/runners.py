@@ -294,7 +294,10 @@ class Runners(Mapping[str, Runner]):
         else:
             runner.orders.pop(order.order_id, None)
         if type(event) is OrderFilled:
-            self.call(runner.strategy_id, runner.filled, event, order)
+            try:
+                runner.filled(event, order)
+            except Exception as error:  # noqa: BLE001  # A strategy may raise anything; the core must go on.
+                self.fail(runner.strategy_id, error)
         elif runner.follows:
             self.call(runner.strategy_id, runner.strategy.on_order, order)
 

@@ -14,7 +14,7 @@ from daemon.venue.fees import Fees
 from daemon.venue.paper.working import Working
 from schemas.events import Quote, Side, Trade
 
-_BUY = Side.BUY
+_BUY, _SELL = Side.BUY, Side.SELL
 
 
 class Taken:
@@ -88,7 +88,8 @@ class Market:
         self.instrument, self.calendar = book.instrument, book.calendar
         self.bid, self.ask, self.position = book.bid, book.ask, position
         self.last = None if book.trade is None else book.trade.price
-        self._forget_taken()
+        if self.taken:
+            self._forget_taken()
 
     def add(self, working: Working) -> None:
         """Take in an order behind all others."""
@@ -98,8 +99,7 @@ class Market:
     def remove(self, working: Working) -> None:
         """Take an order out."""
         del self.orders[working.order_id]
-        self._count(working, -1)
-        down, up = working.watched()
+        down, up = self._count(working, -1)
         if down == self._down or up == self._up:
             self.watch_again()
 
@@ -108,14 +108,18 @@ class Market:
         """Some order is concerned by every tick."""
         return bool(self._eager)
 
+    @property
+    def has_stops(self) -> bool:
+        """Some order waits for its stop."""
+        return bool(self._stops)
+
     def set_ahead(self, working: Working, ahead: int | None) -> None:
         """Give an order its place in the queue."""
         self._queued += (ahead != 0) - (working.ahead != 0)
         working.ahead = ahead
 
     def _watch(self, working: Working) -> None:
-        self._count(working, 1)
-        down, up = working.watched()
+        down, up = self._count(working, 1)
         if down is not None and down > self._down:
             self._down = down
         if up is not None and up < self._up:
@@ -128,13 +132,16 @@ class Market:
         for working in self.orders.values():
             self._watch(working)
 
-    def _count(self, working: Working, step: int) -> None:
+    def _count(self, working: Working, step: int) -> tuple[int | None, int | None]:
+        """Count an order in or out; return what it watches."""
         if working.waiting:
             self._stops += step
         elif working.ahead != 0:
             self._queued += step
-        if working.watched() == (None, None):
+        watched = working.watched()
+        if watched == (None, None):
             self._eager += step
+        return watched
 
     def concerned_by_trade(self, trade: Trade) -> bool:
         """Return whether the trade may fill, move or end an order."""
@@ -200,6 +207,13 @@ class Market:
     def reducible(self, side: Side) -> int:
         """Return how much an order of this side can close of the position."""
         return max(0, -self.position * side)
+
+    def reached(self, price: int) -> list[Working]:
+        """Return live orders of both sides that a price reaches or meets: purchases first, each in turn."""
+        if len(self.orders) == 1:
+            (working,) = self.orders.values()
+            return [working] if not working.waiting and working.reached_by(price) else []
+        return self.in_turn(_BUY, price) + self.in_turn(_SELL, price)
 
     def in_turn(self, side: Side, price: int) -> list[Working]:
         """Return live orders of a side that a price reaches or meets: best limit first, then by arrival."""

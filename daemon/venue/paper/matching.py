@@ -81,14 +81,15 @@ class Matching:
             return
         at = Times(trade.ts_ns, trade.received_ns)
         left = max(0, trade.quantity)
-        for side in (_BUY, _SELL):
-            for working in market.in_turn(side, trade.price):
-                left -= self._from_trade(working, market, trade, left, at, reports)
-        self._end_immediate(market, (_BUY, _SELL), at, reports)
+        for working in market.reached(trade.price):
+            left -= self._from_trade(working, market, trade, left, at, reports)
+        if market.has_eager:
+            self._end_immediate(market, (_BUY, _SELL), at, reports)
         market.last = trade.price
-        for working in [order for order in market.orders.values() if order.waiting]:
-            if is_triggered(working, trade.price):
-                self.trigger(working, market, trade.price, at, reports)
+        if market.has_stops:
+            for working in [order for order in market.orders.values() if order.waiting]:
+                if is_triggered(working, trade.price):
+                    self.trigger(working, market, trade.price, at, reports)
 
     def on_quote(self, quote: Quote, market: Market, reports: list[Event]) -> None:
         """Let a quote fill orders, move queues, and make stops live where nothing ever traded."""

@@ -145,6 +145,15 @@ class PaperVenue:
                 meet(event, reports)
         return reports
 
+    def on_event(self, event: AnyEvent, seq: int) -> list[Event]:
+        """Do what `on_market` does with one event."""
+        self._next_seq = seq + 1
+        reports: list[Event] = []
+        meet = self._concern.get(type(event))
+        if meet is not None and seq > self._seen and self.matching.working:
+            meet(event, reports)
+        return reports
+
     @property
     def resting(self) -> Iterator[tuple[Working, Market]]:
         """Every order at the venue, with its market."""
