@@ -19,6 +19,7 @@ from daemon.api.access import Access
 from daemon.api.app import create_app
 from daemon.api.health import look as look_at_health
 from daemon.api.serving import serve
+from daemon.backup_state import BackupWatch
 from daemon.breaker import BreakerLimits
 from daemon.config import Configuration, code_hash, config_hash, risk_limits
 from daemon.disk_reserve import ReserveDisk, StartReserve
@@ -36,6 +37,7 @@ from daemon.readmodel.projector import Projector
 from daemon.readmodel.queries import ReadModelQueries
 from daemon.readmodel.watermark import projected_seq
 from daemon.restart import rebuild
+from daemon.restored import refuse_behind
 from daemon.settings import Settings
 from daemon.snapshots import Snapshots
 from daemon.sync.keeper import Sync
@@ -106,7 +108,13 @@ class Daemon:
             self.upkeep.confirmed_seq = self.sync.confirmed_seq
         self.progress = Progress()
         self.manager = ServiceManager(os.environ)
-        self.hardware = Hardware(self.settings.hardware, self.settings.data, self.progress)
+        self.backups = BackupWatch(self.settings.data, self.settings.backup)
+        self.hardware = Hardware(
+            self.settings.hardware,
+            self.settings.data,
+            self.progress,
+            backup_old=lambda: self.backups.old,
+        )
         self._stop = asyncio.Event()
         self._stop_reason = "stopped"
         self._gave_up_waiting = False
@@ -184,6 +192,7 @@ class Daemon:
         reserve = StartReserve(data)
         reserve.release()
         code = self._code_hash
+        refuse_behind(data)
         writer = JournalWriter.open(
             journal, segment_bytes=segment_bytes, watermark=projected_seq(data), disk=disk
         )
@@ -295,7 +304,15 @@ class Daemon:
     ) -> AsyncIterator[None]:
         settings = self.settings.api
         sync = self.sync.status
-        parts = (self.engine, projector, self.upkeep.status, self.hardware, self.progress, sync)
+        parts = (
+            self.engine,
+            projector,
+            self.upkeep.status,
+            self.hardware,
+            self.progress,
+            sync,
+            self.backups,
+        )
         app = create_app(
             self.engine,
             queries,
@@ -306,6 +323,7 @@ class Daemon:
             machine=self.hardware,
             progress=self.progress,
             sync=sync,
+            backups=self.backups,
         )
         runner, self.url = await serve(app, settings)
         try:

@@ -225,8 +225,28 @@ class HardwareSettings:
     )
     hot_celsius: float = _setting(80.0, "the processor is too hot from here on", minimum=40.0, maximum=110.0)
     cool_s: float = _setting(30.0, "trading goes on after so long without heat", minimum=0.0, maximum=3600.0)
-    backup_file: Path | None = _setting(None, "touched by each backup; LEDs tell its age")  # noqa: RUF009  # a Field
-    backup_hours: float = _setting(26.0, "a backup older than this is too old", minimum=0.1, maximum=8784.0)
+
+
+@dataclass(frozen=True, slots=True)
+class BackupSettings:
+    """What `taped backup` makes of this data folder; the daemon tells how old the last good one is."""
+
+    target: str = _setting(
+        "", "where backups go: a folder, LABEL=NAME or UUID=ID of a USB disk, ssh://user@host/folder"
+    )
+    recipient: str = _setting("", "public key of age that backups are encrypted for; not at all when empty")
+    verify: str = _setting(
+        "replay", "how far each backup is proven before it counts", choices=("replay", "journal")
+    )
+    scratch: Path | None = _setting(None, "folder to prove them in; the data folder when empty")  # noqa: RUF009  # a Field
+    daily: int = _setting(7, "days whose newest backup stays", minimum=1, maximum=1000)
+    weekly: int = _setting(4, "weeks whose newest backup stays", minimum=0, maximum=1000)
+    monthly: int = _setting(6, "months whose newest backup stays", minimum=0, maximum=1000)
+    max_age_hours: float = _setting(
+        26.0, "/health and an LED tell of a last good backup that is older", minimum=0.1, maximum=8784.0
+    )
+    ssh_key: Path | None = _setting(None, "ssh://: private key to log in with; ssh's own when empty")  # noqa: RUF009  # a Field
+    ssh_known_hosts: Path | None = _setting(None, "ssh://: file of the host's key; ssh's own when empty")  # noqa: RUF009  # a Field
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +377,7 @@ class Settings:
     readmodel: ReadModelSettings = field(default_factory=ReadModelSettings)
     feed: FeedSettings = field(default_factory=FeedSettings)
     venue: VenueSettings = field(default_factory=VenueSettings)
+    backup: BackupSettings = field(default_factory=BackupSettings)
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
     hardware: HardwareSettings = field(default_factory=HardwareSettings)
     account: AccountSettings = field(default_factory=AccountSettings)

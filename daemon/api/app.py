@@ -26,6 +26,7 @@ from daemon.api.reads import Reads
 from daemon.api.routes import Routes
 from daemon.api.security import HEADERS, Guard
 from daemon.api.serving import note_request
+from daemon.backup_state import BackupWatch
 from daemon.readmodel.queries import ReadModelQueries
 from daemon.sync.status import SyncStatus
 from daemon.upkeep import UpkeepStatus
@@ -47,13 +48,14 @@ def create_app(  # noqa: PLR0913  # One for each part of the daemon.
     machine: Machine | None = None,
     progress: Progress | None = None,
     sync: SyncStatus | None = None,
+    backups: BackupWatch | None = None,
 ) -> web.Application:
     """Return the application; all of it runs on the loop that serves it."""
     guard = Guard(access, settings.host)
     upkeep = UpkeepStatus() if upkeep is None else upkeep
     sync = SyncStatus() if sync is None else sync
-    checkup = partial(look, engine, projection, upkeep, machine, progress, sync)
-    metrics = Metrics(engine, checkup, upkeep, machine, sync)
+    checkup = partial(look, engine, projection, upkeep, machine, progress, sync, backups)
+    metrics = Metrics(engine, checkup, upkeep, machine, sync, backups)
     reads = Reads(queries, engine.core)
     live = Live(
         engine, projection, reads, metrics, checkup, max_clients=settings.max_websockets, machine=machine

@@ -9,10 +9,13 @@ from enum import StrEnum
 from typing import Any
 
 from daemon.api.ports import Engine, Machine, Progress, Projection
+from daemon.backup_state import BackupWatch
 from daemon.disk_space import Shedder
 from daemon.sync.status import SyncStatus
 from daemon.upkeep import UpkeepStatus
 from schemas.events import DiskLevel
+
+NO_BACKUPS = {"state": "off", "age_s": None, "last_seq": None}
 
 MAX_LAG = 50_000
 """How many events the read model may trail before that is called degraded."""
@@ -33,7 +36,8 @@ class Health:
     `lag` is how many durable events the read model does not show yet; `archive` what archiving does: off,
     idle, working or failed; `retention` the same, or held: something is too old or too much, and needed;
     `disk` the rung of `daemon.disk_space` the daemon stands on; `progress` how many seconds ago loop,
-    journal and thermal control did their last rounds; `sync` how far the journal is in the database.
+    journal and thermal control did their last rounds; `sync` how far the journal is in the database;
+    `backup` how old the last good backup is and what it ends with.
     """
 
     status: HealthStatus
@@ -47,6 +51,7 @@ class Health:
     disk_free_bytes: int
     progress: dict[str, float] = field(default_factory=dict)
     sync: dict[str, Any] = field(default_factory=dict)
+    backup: dict[str, Any] = field(default_factory=lambda: dict(NO_BACKUPS))
 
     def document(self) -> dict[str, Any]:
         """Return it as /health answers."""
@@ -60,6 +65,7 @@ class Health:
             "retention": self.retention,
             "disk": self.disk.name.lower(),
             "disk_free_bytes": self.disk_free_bytes,
+            "backup": self.backup,
             "progress": {part: round(age_s, 2) for part, age_s in self.progress.items()},
             "sync": self.sync,
         }
@@ -76,8 +82,9 @@ def look(
     machine: Machine | None = None,
     progress: Progress | None = None,
     sync: SyncStatus | None = None,
+    backups: BackupWatch | None = None,
 ) -> Health:
-    """Judge the daemon now; touches memory only."""
+    """Judge the daemon now; touches memory, and every few seconds one small file."""
     durable, applied = engine.durable_seq, projection.applied_seq
     lag = max(0, durable - applied)
     reasons = []
@@ -94,8 +101,8 @@ def look(
         reasons.append(trouble)
     if progress is not None:
         reasons += [f"{part} stands still" for part in progress.stalled()]
-    if machine is not None:
-        reasons += machine.reasons()
+    for part in (machine, backups):
+        reasons += [] if part is None else part.reasons()
     if reasons:
         status = HealthStatus.DEGRADED
     if engine.stopping:
@@ -117,6 +124,7 @@ def look(
         shedder.free_bytes,
         {} if progress is None else progress.ages_s(),
         sync.document(durable, now_ns),
+        dict(NO_BACKUPS) if backups is None else backups.document(),
     )
 
 

@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 
 from daemon.api.health import Checkup, Health, HealthStatus
 from daemon.api.ports import Engine, Machine
+from daemon.backup_state import BackupWatch
 from daemon.hardware.sensors import SENSORS
 from daemon.journal.reader import Batch
 from daemon.sync.status import SyncStatus
@@ -42,12 +43,14 @@ class Metrics:
         upkeep: UpkeepStatus,
         machine: Machine | None = None,
         sync: SyncStatus | None = None,
+        backups: BackupWatch | None = None,
     ) -> None:
         self._engine = engine
         self._checkup = checkup
         self._upkeep = upkeep
         self._machine = machine
         self._sync = SyncStatus() if sync is None else sync
+        self._backups = backups
         self._events: Counter[type] = Counter()
         self._requests: dict[tuple[str, str, int], Histogram] = {}
         self._registry = CollectorRegistry(auto_describe=False)
@@ -134,6 +137,8 @@ class Metrics:
         if self._sync.enabled:
             yield from _of_sync(self._sync, health.sync)
         yield from self._progress(health)
+        if self._backups is not None and self._backups.expected:
+            yield from _of_backups(self._backups)
         if self._machine is not None:
             yield from _of_machine(self._machine)
 
@@ -213,6 +218,20 @@ def _of_sync(sync: SyncStatus, document: Mapping[str, Any]) -> Iterator[Metric]:
         ("failures", "Rounds that failed since the start", sync.failures),
     ):
         yield CounterMetricFamily(f"taped_sync_{name}", documentation, count)
+
+
+def _of_backups(backups: BackupWatch) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "taped_backup_old", "1 while the last good backup is too old, or there is none", float(backups.old)
+    )
+    yield GaugeMetricFamily(
+        "taped_backup_failed", "1 while the last attempt at a backup failed", float(bool(backups.failed))
+    )
+    age_s, state = backups.age_s, backups.state
+    if age_s is not None and state is not None and state.good is not None:
+        yield GaugeMetricFamily("taped_backup_age_seconds", "Age of the last good backup", age_s)
+        yield GaugeMetricFamily("taped_backup_bytes", "Length of its files", state.good.length)
+        yield GaugeMetricFamily("taped_backup_seq", "The last event in it", state.good.last_seq)
 
 
 def _of_machine(machine: Machine) -> Iterator[Metric]:

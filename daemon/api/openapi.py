@@ -98,6 +98,7 @@ _SYNC = record(
     events=ID,
     events_per_second=ID,
 )
+_BACKUP = record(state=one_of("off", "ok", "old", "failed"), age_s=or_null(ID), last_seq=or_null(ID))
 
 SCHEMAS: dict[str, Schema] = {
     "Problem": record(type=TEXT, title=TEXT, status={"type": "integer"}, detail=TEXT, instance=TEXT),
@@ -111,6 +112,7 @@ SCHEMAS: dict[str, Schema] = {
         disk_free_bytes=ID,
         progress=_AGES,
         sync=_SYNC,
+        backup=_BACKUP,
         archive=one_of("off", "idle", "working", "failed"),
         retention=one_of("off", "idle", "working", "held", "failed"),
     ),
@@ -134,6 +136,7 @@ SCHEMAS: dict[str, Schema] = {
         disk_free_bytes=ID,
         progress=_AGES,
         sync=_SYNC,
+        backup=_BACKUP,
         archive=one_of("off", "idle", "working", "failed"),
         retention=one_of("off", "idle", "working", "held", "failed"),
         trading=ref("Trading"),

@@ -83,13 +83,22 @@ class Hardware:
         settings: what there is.
         data: the data folder, whose disk is watched.
         progress: which parts of the daemon get on; the hardware's are added.
+        backup_old: tells whether there should be a newer backup.
 
     Raises:
         WiringError: the settings cannot be; `daemon.config` has refused them before.
     """
 
-    def __init__(self, settings: HardwareSettings, data: Path, progress: Progress) -> None:
+    def __init__(
+        self,
+        settings: HardwareSettings,
+        data: Path,
+        progress: Progress,
+        *,
+        backup_old: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.settings = settings
+        self._backup_old = backup_old
         self._progress = progress
         self._loop: asyncio.AbstractEventLoop | None = None
         self._engine: Engine | None = None
@@ -257,7 +266,7 @@ class Hardware:
             yield "degraded" if self._alarm.sounding else "acknowledged"
         if any(state is not BreakerState.CLOSED for state in self._database_breakers.values()):
             yield "sync_late"
-        if self.backup_age_s() > self.settings.backup_hours * 3600:
+        if self._backup_old():
             yield "backup_old"
 
     def lamp_states(self) -> frozenset[str]:
@@ -265,15 +274,6 @@ class Hardware:
         if self._board is None:
             return frozenset()
         return self._board.lamp_states(time.monotonic_ns())
-
-    def backup_age_s(self) -> float:
-        """Return the age of the last backup: none when none are made, infinite before the first."""
-        if self.settings.backup_file is None:
-            return 0.0
-        try:
-            return time.time() - self.settings.backup_file.stat().st_mtime
-        except OSError:
-            return float("inf")
 
     def reasons(self) -> list[str]:
         """Return what is wrong with the machine, for /health."""

@@ -14,11 +14,12 @@ from aiohttp import ClientSession, ClientTimeout, web
 from daemon.api.access import Access
 from daemon.api.app import create_app
 from daemon.api.serving import serve
+from daemon.backup_state import BackupWatch
 from daemon.engine import Engine
 from daemon.journal.writer import JournalWriter
 from daemon.readmodel.projector import Projector
 from daemon.readmodel.queries import ReadModelQueries
-from daemon.settings import ApiSettings
+from daemon.settings import ApiSettings, BackupSettings
 from daemon.trading.core import Core
 from daemon.upkeep import UpkeepStatus
 from daemon.venue.paper import PaperVenue
@@ -67,6 +68,7 @@ class Rig:
 
     engine: Engine
     projector: Projector
+    backups: BackupWatch
     upkeep: UpkeepStatus
     access: Access
     session: ClientSession
@@ -121,10 +123,17 @@ async def running(data: Path, *, host: str = "127.0.0.1", max_websockets: int = 
     rig.access = await Access.open(data)
     rig.token = (data / "admin.token").read_text().strip()
     settings = ApiSettings(host=host, port=0, max_websockets=max_websockets)
+    rig.backups = BackupWatch(data, BackupSettings())
     rig.upkeep = UpkeepStatus()
     rig.upkeep.archive.enabled = rig.upkeep.retention.enabled = True
     rig.app = app = create_app(
-        rig.engine, queries, rig.access, projection=rig.projector, settings=settings, upkeep=rig.upkeep
+        rig.engine,
+        queries,
+        rig.access,
+        projection=rig.projector,
+        settings=settings,
+        upkeep=rig.upkeep,
+        backups=rig.backups,
     )
     runner, rig.url = await serve(app, settings)
     rig.session = ClientSession(timeout=ClientTimeout(total=20))

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from daemon.backup_state import Attempt, BackupState, GoodBackup, write_state
 from daemon.readmodel.database import ReadModelError
+from daemon.settings import BackupSettings
 from schemas.events import DiskLevel, Quote, Trade
 
 START = 1_700_000_000_000_000_000
@@ -114,6 +118,32 @@ async def test_health_and_metrics_tell_what_archiving_does(rig) -> None:
         "taped_archive_failures_total 1.0",
         "taped_retention_segments_total 2.0",
     } <= set(lines)
+
+
+async def test_health_and_metrics_tell_of_backups_where_some_are_expected(rig) -> None:
+    assert (await rig.get("/health"))[1]["backup"] == {"state": "off", "age_s": None, "last_seq": None}
+    rig.backups._settings = BackupSettings(target="/mnt")
+    document = (await rig.get("/health"))[1]
+    assert (document["status"], document["backup"]["state"]) == ("degraded", "old")
+    assert "there is no backup yet" in document["reasons"][0]
+    good = GoodBackup(
+        name="20261124T020000Z",
+        target="/mnt",
+        journal="ab" * 16,
+        last_seq=9,
+        made_ns=time.time_ns() - 10**9,
+        verified_ns=1,
+        length=5,
+    )
+    write_state(rig.data, BackupState(good=good, attempt=Attempt(begun_ns=1, seconds=1, problem="no disk")))
+    rig.backups._look_at = 0.0
+    document = (await rig.get("/health"))[1]
+    assert (document["backup"]["state"], document["backup"]["last_seq"]) == ("failed", 9)
+    assert document["reasons"] == ["the last backup failed: no disk"]
+    async with rig.session.get(f"{rig.url}/metrics") as answer:
+        lines = (await answer.text()).splitlines()
+    assert {"taped_backup_old 0.0", "taped_backup_failed 1.0", "taped_backup_seq 9.0"} <= set(lines)
+    assert any(line.startswith("taped_backup_age_seconds 1.") for line in lines)
 
 
 @pytest.mark.parametrize(

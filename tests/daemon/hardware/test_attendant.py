@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -175,13 +173,12 @@ def test_trading_and_trouble_are_states(engine, hardware_with):
     assert [event.command for event in engine.told(OperatorCommand)] == ["alarm.acknowledge"]
 
 
-def test_an_old_or_missing_backup_is_a_state(hardware_with, tmp_path):
-    file = tmp_path / "backup.done"
-    hardware = hardware_with(backup_file=file)
-    assert states(hardware) == {"active", "backup_old"}
-    file.touch()
+def test_an_old_or_missing_backup_is_a_state(hardware_with):
+    hardware = hardware_with()
+    old = False
+    hardware._backup_old = lambda: old
     assert states(hardware) == {"active"}
-    os.utime(file, (0, time.time() - 27 * 3600))
+    old = True
     assert states(hardware) == {"active", "backup_old"}
 
 
