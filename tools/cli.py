@@ -83,6 +83,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     ),
     "risk": Command("tools.risk", "show and set the limits of risk on a running daemon"),
     "breaker": Command("tools.breaker", "list a running daemon's circuit breakers"),
+    "backup": Command("tools.backup.command", "make, list, prove, restore and let go of backups"),
     "bench": Command("tools.bench", "measure this machine: journal, pipeline, replay, api"),
     "check-config": Command("tools.check_config", "show every setting and where its value came from"),
 }

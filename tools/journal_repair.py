@@ -13,6 +13,7 @@ from daemon.journal.listing import all_segments
 from daemon.journal.lock import holder
 from daemon.journal.repair import Plan, apply_repair, plan_repair
 from daemon.readmodel.watermark import projected_seq
+from daemon.restored import seen_seq
 from tools.output import UsageError, print_json, progress
 from tools.wording import counted
 
@@ -46,12 +47,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(
             "--accept-loss asks before it changes anything", hint="add --yes where nobody can answer"
         )
-    watermark = projected_seq(arguments.data)
+    projected = projected_seq(arguments.data)
+    watermark = max(projected, seen_seq(arguments.data))
     with progress("Reading", total=total, unit="bytes", show=not arguments.json) as advance:
         plan = plan_repair(directory, watermark=watermark, advance=advance)
     accepted = plan.needed and arguments.accept_loss
     if not arguments.json:
-        _explain(directory, plan, watermark)
+        _explain(directory, plan, projected)
     if accepted and asks:
         accepted = _answer() == "lost"
     if accepted:
@@ -75,7 +77,7 @@ def _answer() -> str:
         return ""
 
 
-def _explain(directory: Path, plan: Plan, watermark: int) -> None:
+def _explain(directory: Path, plan: Plan, projected: int) -> None:
     if not plan.needed:
         print("nothing to repair")
         return
@@ -97,8 +99,8 @@ def _explain(directory: Path, plan: Plan, watermark: int) -> None:
         f"to be copied to quarantine before: {counted(len(plan.damaged), 'damaged file')}, "
         f"{plan.quarantine_bytes:,} bytes"
     )
-    if watermark and plan.lost_events:
-        print(f"the read model was made with events up to {watermark:,}: keep a copy of readmodel.db")
+    if projected and plan.lost_events:
+        print(f"the read model was made with events up to {projected:,}: keep a copy of readmodel.db")
 
 
 def _document(plan: Plan, *, repaired: bool) -> dict[str, Any]:
