@@ -66,7 +66,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "it stopped when the command is given again. Exit code 1 when any line was rejected.",
     )
     parser.add_argument("data", type=_path, metavar="DATA", help="data folder; made when absent")
-    parser.add_argument("files", type=_path, nargs="+", metavar="FILE", help="plain, gzip or zip")
+    parser.add_argument(
+        "files", type=_path, nargs="+", metavar="FILE", help="plain, gzip, zip, Parquet or Arrow"
+    )
     parser.add_argument("--format", choices=FORMATS, help="format of the files, where it cannot be told")
     for option, text in _HELP.items():
         parser.add_argument(option, type=_text, help=text)

@@ -11,6 +11,7 @@ import pytest
 
 from daemon.journal.reader import JournalReader
 from daemon.journal.writer import JournalWriter
+from daemon.venue.feeds.formats import FORMATS
 from schemas.events import OperatorCommand, Trade
 from tools import cli
 
@@ -194,3 +195,8 @@ def test_a_small_gzip_that_was_cut_keeps_the_ticks_before_the_cut(tmp_path, caps
     assert code == 1
     assert summary["events"]["Trade"] > 100
     assert summary["rejected_count"] == 1
+
+
+def test_every_format_stands_on_the_page_about_commands(project_root):
+    page = (project_root / "tools" / "README.md").read_text()
+    assert [name for name in FORMATS if f"`{name}`" not in page] == []

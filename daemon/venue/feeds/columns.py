@@ -6,11 +6,11 @@ from 1 where the file has no header. Times may carry a unit: `ts=TransactionTime
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from daemon.venue.feeds.clock_text import IsoTimes
+from daemon.venue.feeds.csv_cells import split_cells
 from daemon.venue.feeds.parsing import (
     MAX_TIME_NS,
     MIN_TIME_NS,
@@ -78,18 +78,6 @@ PRESETS: Mapping[str, tuple[str, ColumnMap]] = {
             },
             venue="binance",
             only={"EventType": "trade"},
-        ),
-    ),
-    "binance-vision-trades": (
-        "id,price,qty,quote_qty,time,is_buyer_maker",
-        ColumnMap(
-            {
-                "ts": "time",
-                "trade_id": "id",
-                "price": "price",
-                "quantity": "qty",
-                "buyer_is_maker": "is_buyer_maker",
-            }
         ),
     ),
 }
@@ -320,10 +308,4 @@ def _column_and_unit(field: str, column: str) -> tuple[str, str]:
 
 
 def _split(line: bytes) -> list[str]:
-    text = line.decode().rstrip("\r")
-    if '"' not in text:
-        return text.split(",")
-    try:
-        return next(csv.reader([text], strict=True))
-    except csv.Error as error:
-        raise RejectedError(f"not a row of CSV: {error}") from None
+    return split_cells(line.decode().rstrip("\r"))

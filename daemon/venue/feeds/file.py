@@ -17,7 +17,7 @@ import msgspec
 
 from daemon.venue.feeds.formats import ReadOptions, TickFile
 from daemon.venue.feeds.instruments import InstrumentRegistry
-from schemas.events import Event, FeedGap, InstrumentDefined, Quote, Trade
+from schemas.events import Bar, Event, FeedGap, InstrumentDefined, Quote, Trade
 
 log = logging.getLogger(__name__)
 
@@ -133,16 +133,16 @@ class FileFeed:
 
 
 def _arrival(event: Event) -> int:
-    return event.received_ns if isinstance(event, Trade | Quote) else event.ts_ns
+    return event.received_ns if isinstance(event, Trade | Quote | Bar) else event.ts_ns
 
 
 def _instrument(event: Event) -> int | None:
-    assert isinstance(event, Trade | Quote | FeedGap | InstrumentDefined)
+    assert isinstance(event, Trade | Quote | Bar | FeedGap | InstrumentDefined)
     return event.instrument_id
 
 
 def _shifted(event: Event, shift_ns: int) -> Event:
-    if isinstance(event, Trade | Quote):
+    if isinstance(event, Trade | Quote | Bar):
         return msgspec.structs.replace(
             event, ts_ns=event.ts_ns + shift_ns, received_ns=event.received_ns + shift_ns
         )

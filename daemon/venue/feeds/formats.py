@@ -8,18 +8,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
-from daemon.venue.feeds import binance, coinbase, kraken
+from daemon.venue.feeds import binance, coinbase, histdata, kraken, kraken_history, taped_tables, vendors
 from daemon.venue.feeds.columns import PRESETS, ColumnMap, ColumnsParser, parse_mapping, preset_of
 from daemon.venue.feeds.instruments import VENUE_DEFAULTS, InstrumentDefaults, InstrumentRegistry
 from daemon.venue.feeds.lean import LeanFile, LeanParser, lean_defaults, lean_file, lean_symbol
 from daemon.venue.feeds.parsing import LineParser, Listings, MessageParser, Tally
 from daemon.venue.feeds.recordings import RawLines, SessionJson, SessionText
 from daemon.venue.feeds.sources import Source, SourceError
+from daemon.venue.feeds.table_files import TableFile, is_table_file
+from daemon.venue.feeds.taped_tables import Definitions, beside
+from daemon.venue.feeds.vendor_rows import ByVenue, OtherLines, VendorFile, VendorLines
 from schemas.errors import TapedError
 from schemas.events import Event
 
@@ -32,6 +36,7 @@ FORMATS = (
     "lean-equity",
     "lean-forex",
     "lean-future",
+    *vendors.FORMATS,
     "csv",
 )
 _RAW = re.compile(rb"\d{16}(\d{3})? \{")
@@ -83,7 +88,7 @@ class TickFile:
     """A file of recorded ticks, opened.
 
     Args:
-        path: plain, gzip or zip.
+        path: plain, gzip, zip, Parquet or Arrow.
         registry: where symbols get their ids.
         options: what the operator says of it.
 
@@ -107,7 +112,7 @@ class TickFile:
         self._registry = registry
         self._options = options or ReadOptions()
         self.reading: dict[str, str | int] = {}
-        self.source = Source(path)
+        self.source = _open(path)
         try:
             self._member, self._head = self.source.head()
             self.format = self._detect()
@@ -160,6 +165,24 @@ class TickFile:
             lean_defaults(lean, multiplier=self._options.multiplier)
             return f"lean-{lean.asset}"
         first = next((line for line in self._head if line.strip()), b"")
+        recorded = self._recorded(first)
+        if recorded is not None:
+            return recorded
+        vendor = vendors.recognise(*self._told())
+        if vendor is not None:
+            return vendor.format
+        if preset_of(first) is not None:
+            return "csv"
+        like = kraken_history.describe(*self._told())
+        raise FormatError(
+            f"{self.path}: its format cannot be told from its name and first lines",
+            hint=f"if it is Kraken's, give --format {like.format}"
+            if like is not None
+            else f"give --format (known: {', '.join(FORMATS)}) or, for CSV, --columns",
+        )
+
+    def _recorded(self, first: bytes) -> str | None:
+        """Return the format of a recording of messages, or None."""
         text = b"\n".join(self._head)
         if _RAW.match(first):
             return "binance-usdm-raw" if any(mark in text for mark in _USDM_MARKS) else "binance-raw"
@@ -167,18 +190,21 @@ class TickFile:
             for venue, marks in _VENUE_MARKS:
                 if any(mark in text for mark in marks):
                     return f"session-{venue}"
-        if preset_of(first) is not None:
-            return "csv"
-        raise FormatError(
-            f"{self.path}: its format cannot be told from its name and first lines",
-            hint=f"give --format (known: {', '.join(FORMATS)}) or, for CSV, --columns",
-        )
+        return None
+
+    def _told(self) -> tuple[str, str, str]:
+        """Return what tells a vendor's file: its path, the member's name, the first line."""
+        first = next((line for line in self._head if line.strip()), b"")
+        text = first.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").strip("\r")
+        return self.path.absolute().as_posix(), self._member, text
 
     def _parser_maker(self) -> Callable[[str], LineParser]:
         if self.format == "csv":
             return self._csv_parsers()
         if self.format.startswith("lean-"):
             return self._lean_parsers(self._lean_file())
+        if self.format in vendors.FORMATS:
+            return self._vendor_parsers()
         messages = self._message_parser()
         outer = RawLines if self.format.endswith("-raw") else self._session()
         return lambda member: outer(messages, self.tally, member)
@@ -251,6 +277,71 @@ class TickFile:
             self.format.removeprefix("lean-"), self._options.venue, "tick", inside[2].lower(), day, kind
         )
 
+    def _vendor_parsers(self) -> Callable[[str], LineParser]:
+        path, member, first = self._told()
+        file = vendors.describe(self.format, path, member, first)
+        if file is None:
+            raise FormatError(f"{self.path}: its name and first line are not those of {self.format}")
+        if self.format in vendors.NAMED_BY_ROWS:
+            return self._parsers_by_venue(file, first)
+        venue = self._options.venue or file.venue
+        if not venue:
+            raise OptionError(
+                f"{self.path}: nothing says which market of Binance these are of",
+                hint="give --venue binance or --venue binance-usdm",
+            )
+        defaults = self._options.over(vendors.defaults_of(file, venue))
+        symbol = self._options.symbol
+        if not (symbol or file.symbol):
+            raise OptionError(f"{self.path}: its name does not tell the symbol", hint="give --symbol")
+        self._note_reading(venue, defaults, symbol=symbol or file.symbol)
+
+        def parser(inside: str) -> LineParser:
+            # Each member may be of a symbol of its own, and begins with ids of its own.
+            of = file if inside == member else vendors.describe(self.format, path, inside, first)
+            if of is None or not (symbol or of.symbol):
+                return OtherLines(self.tally, inside)
+            listing = Listings(self._registry, venue, defaults).get(symbol or of.symbol)
+            return VendorLines(
+                vendors.rows_of(of, listing),
+                width=of.width,
+                tally=self.tally,
+                source=inside,
+                separator=";" if self.format == histdata.BARS else ",",
+            )
+
+        return parser
+
+    def _parsers_by_venue(self, file: VendorFile, header: str) -> Callable[[str], LineParser]:
+        venue, symbol = self._options.venue, self._options.symbol
+        known = self._definitions() if file.format in taped_tables.FORMATS else None
+        usual = self._options.over(vendors.defaults_of(file, venue or ""))
+        self._note_reading(
+            venue or "as told", usual, symbol=symbol, instruments=None if known is None else known.sha256
+        )
+
+        def listings(name: str) -> Listings:
+            defaults = self._options.over(vendors.defaults_of(file, name))
+            if known is None:
+                return Listings(self._registry, name, defaults, symbol)
+            return Listings(self._registry, name, defaults, symbol, partial(known.get, venue=name))
+
+        def parser(inside: str) -> LineParser:
+            rows = vendors.rows_by_venue(file, ByVenue(listings, venue), header)
+            return VendorLines(rows, width=file.width, tally=self.tally, source=inside)
+
+        return parser
+
+    def _definitions(self) -> Definitions | None:
+        """Return the table of instruments beside this one, where there is one."""
+        path = beside(self.path)
+        if path is None:
+            return None
+        with _open(path) as source:
+            tally = Tally()
+            lines = (line for block in source.blocks(tally) for line in block.lines)
+            return Definitions(lines, str(path))
+
     def _csv_parsers(self) -> Callable[[str], LineParser]:
         mapping = self._csv_mapping()
         venue = self._options.venue or mapping.venue
@@ -278,3 +369,7 @@ class TickFile:
         if preset is None:
             raise OptionError(f"{self.path}: a CSV header that is not known", hint="give --columns")
         return PRESETS[preset][1]
+
+
+def _open(path: Path) -> Source | TableFile:
+    return TableFile(path) if is_table_file(path) else Source(path)

@@ -7,7 +7,7 @@ clock and send nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -198,7 +198,15 @@ class Listing:
 
 
 class Listings:
-    """The listings of one venue, made as their symbols turn up."""
+    """The listings of one venue, made as their symbols turn up.
+
+    Args:
+        registry: where symbols get their ids.
+        venue: of all of them.
+        defaults: for symbols that are not known yet.
+        symbol: accept this one only.
+        told: gives what a symbol was defined with elsewhere, which goes before the defaults.
+    """
 
     def __init__(
         self,
@@ -206,11 +214,13 @@ class Listings:
         venue: str,
         defaults: InstrumentDefaults,
         symbol: str | None = None,
+        told: Callable[[str], InstrumentDefaults | None] = lambda _symbol: None,
     ) -> None:
         self.venue = venue
         self._registry = registry
         self._defaults = defaults
         self._only = symbol
+        self._told = told
         self._by_symbol: dict[str, Listing] = {}
 
     def get(self, symbol: str) -> Listing:
@@ -224,7 +234,8 @@ class Listings:
         if listing is None:
             if self._only is not None and symbol != self._only:
                 raise RejectedError(f"symbol {symbol[:64]}, expected {self._only}")
-            listing = Listing(self._registry, symbol, self.venue, self._defaults)
+            defaults = self._told(symbol) or self._defaults
+            listing = Listing(self._registry, symbol, self.venue, defaults)
             self._by_symbol[symbol] = listing
         return listing
 

@@ -103,7 +103,7 @@ class Source:
         """
         try:
             with self._telling_damage():
-                for member, stream in self._streams():
+                for member, stream in self._streams(Tally()):
                     # What came before the damage is enough.
                     data = next(_chunks(stream, _HEAD_BYTES), b"")
                     return member, data.replace(b"\r\n", b"\n").split(b"\n")
@@ -122,7 +122,7 @@ class Source:
                 before is good.
         """
         with self._telling_damage():
-            for member, stream in self._streams():
+            for member, stream in self._streams(tally):
                 yield from self._member_blocks(member, stream, tally)
 
     @contextmanager
@@ -134,7 +134,7 @@ class Source:
                 raise SourceError(self.path, f"cannot be read: {error.strerror}") from error
             raise SourceError(self.path, f"the compressed data is cut or damaged: {error}") from error
 
-    def _streams(self) -> Iterator[tuple[str, _Stream]]:
+    def _streams(self, tally: Tally) -> Iterator[tuple[str, _Stream]]:
         magic = self._file.read(4)
         self._file.seek(0)
         if magic.startswith(_GZIP):
@@ -142,13 +142,18 @@ class Source:
                 yield "", stream
         elif magic == _ZIP:
             with zipfile.ZipFile(self._file) as archive:
-                yield from self._members(archive)
+                yield from self._members(archive, tally)
         else:
             yield "", self._file
 
-    def _members(self, archive: zipfile.ZipFile) -> Iterator[tuple[str, _Stream]]:
+    def _members(self, archive: zipfile.ZipFile, tally: Tally) -> Iterator[tuple[str, _Stream]]:
         # Not `is_dir`, which fails on the empty name of a damaged archive.
         members = [member for member in archive.infolist() if not member.filename.endswith("/")]
+        data = [member for member in members if _is_csv(member.filename)]
+        # Vendors put a report or a licence beside their CSV.
+        if data and len(data) < len(members):
+            tally.skip("file inside that is no CSV", len(members) - len(data))
+            members = data
         if len(members) > MAX_MEMBERS:
             raise SourceError(self.path, f"{len(members)} files inside, at most {MAX_MEMBERS} are read")
         for member in members:
@@ -195,6 +200,11 @@ class Source:
                 f"unpacks to over {MAX_RATIO} times its length",
                 hint="if it is what you want, unpack it first",
             )
+
+
+def _is_csv(name: str) -> bool:
+    """Return whether a file inside is CSV, and not what macOS keeps of one."""
+    return name.lower().endswith(".csv") and not name.rpartition("/")[2].startswith("._")
 
 
 def _chunks(stream: _Stream, length: int) -> Iterator[bytes]:
