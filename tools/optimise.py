@@ -16,13 +16,13 @@ import msgspec
 
 from daemon.trading.strategy import Strategy
 from daemon.user_strategies import load_kinds
-from replay.optimise.measures import METRICS
 from replay.optimise.objective import Constraint, ObjectiveError, parse_constraint, parse_objectives
 from replay.optimise.pool import MAX_WORKERS, LocalPool, Pool, all_cores
 from replay.optimise.run import Found, Goal, run_search, summarise
 from replay.optimise.search import MAX_TRIALS, SEARCHES, Search, make_search
 from replay.optimise.space import Space, SpaceError, make_space
 from replay.optimise.study import Outcome, Plan, Study
+from replay.optimise.trial import METRICS
 from replay.source import open_source
 from replay.spec import BacktestSpec
 from schemas.events import Scalar
@@ -261,7 +261,7 @@ def _print(found: Found, goal: Goal, space: Space, watch: _Watch, *, spec: Backt
     print(f"  {backtest_line(spec, found.best[0].parameters)}")
 
 
-SHOWN_METRICS = ("total_return", "max_drawdown", "orders")
+SHOWN_METRICS = ("total_return", "sharpe", "max_drawdown", "trips")
 
 
 def _picked(outcome: Outcome, metrics: list[str]) -> list[float | None]:

@@ -1,7 +1,7 @@
 """One backtest of a search, in whatever process: the market is read once there and kept while memory allows.
 
-A trial's equity is looked at between pieces of the market, which are the same for all trials, so that
-returns of different trials lie side by side and the strategy pays nothing for it.
+The curve of a run has the same times whatever trades on the market, so that returns of different trials lie
+side by side.
 """
 
 from __future__ import annotations
@@ -10,88 +10,81 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
 
 import msgspec
 
-from daemon.trading.core import Core
-from daemon.trading.money import MONEY_ONE
-from daemon.user_strategies import load_kinds
-from replay.backtest import JOURNAL_ID, BacktestError, BacktestResult, run_backtest
-from replay.optimise.measures import Curve, metrics_of
+from replay.backtest import EventBatch
+from replay.measure import METRICS as MEASURES
+from replay.measure import EquityPoint, growth_of
 from replay.optimise.study import FAILED, Outcome
-from replay.source import open_source
+from replay.recorder import Recorder
+from replay.report import equity_points, measure_recording
+from replay.run import run_spec
+from replay.source import DataIdentity, open_source
 from replay.spec import BacktestSpec
-from schemas.codec import AnyEvent
 from schemas.errors import TapedError
-from schemas.events import Bar, Quote, Trade
 
+METRICS = {
+    **{name: metric.better >= 0 for name, metric in MEASURES.items()},
+    "orders": True,
+    "fills": True,
+    "denied": False,
+}
+"""What a trial is measured by, and whether more of it is better."""
 PERIODS = 240
 """Returns of a trial: 20 for each of the pieces of time that a probability of overfitting combines."""
-PIECE = 2_048
-_LEAST_PIECE = 16
-_TICKS = frozenset({Trade, Quote, Bar})
 EVENT_BYTES = 280
 """Measured: a decoded trade of SPY takes 273 bytes of resident memory."""
 MAX_KEPT_BYTES = 1 << 30
 _DIGITS = 9
 
 
-class Piece(NamedTuple):
-    """Some events in a row, and the time of the last tick among them; 0 when there is none."""
-
-    events: Sequence[AnyEvent]
-    ts_ns: int
-
-
 class Kept:
-    """Recorded events in pieces, kept in memory from the first reading on if they are few enough.
+    """A `Source` whose events stay in memory from the first whole reading on, if they are few enough.
 
     Measured on 451,545 trades of SPY and a moving-average cross: a trial took 0.41 s of CPU reading the
-    journal, 0.28 s with its events at hand.
+    journal, 0.35 s with its events at hand.
 
     Args:
         spec: what to read.
         keep_events: so many at most are kept; more are read again each time.
+
+    Attributes:
+        kept_events: how many are in memory.
     """
 
     def __init__(self, spec: BacktestSpec, keep_events: int) -> None:
         self._source = open_source(spec)
         self._most = keep_events
-        self._whole = False
-        self._pieces: list[Piece] = []
-        in_events = self._source.unit == "events"
-        self._length = (
-            max(_LEAST_PIECE, min(PIECE, self._source.total // PERIODS)) if in_events else PIECE // 4
-        )
+        self._batches: list[EventBatch] = []
+        self.kept_events = 0
+        self.total, self.unit, self.position = self._source.total, self._source.unit, 0
 
-    @property
-    def kept_events(self) -> int:
-        """Return how many are in memory."""
-        return sum(len(piece.events) for piece in self._pieces)
-
-    def pieces(self) -> Iterator[Piece]:
+    def batches(self) -> Iterator[EventBatch]:
         """Yield the events in order."""
-        return iter(self._pieces) if self._whole else self._read()
+        if self._batches:
+            self.position = self.total
+            return iter(self._batches)
+        return self._read()
 
-    def _read(self) -> Iterator[Piece]:
+    def identity(self) -> DataIdentity:
+        """Return which events these are."""
+        return self._source.identity()
+
+    def _read(self) -> Iterator[EventBatch]:
         count = 0
-        keeping = True
-        self._pieces = []
+        read: list[EventBatch] = []
         for batch in self._source.batches():
-            for at in range(0, len(batch.events), self._length):
-                events = batch.events[at : at + self._length]
-                piece = Piece(events, _last_tick_ns(events))
-                count += len(piece.events)
-                keeping = keeping and count <= self._most
-                if keeping:
-                    self._pieces.append(piece)
-                yield piece
-        self._whole = keeping
-        if not keeping:
-            self._pieces = []
+            count += len(batch.events)
+            if count <= self._most:
+                read.append(batch)
+            else:
+                read = []
+            self.position = self._source.position
+            yield batch
+        if count <= self._most:
+            self._batches, self.kept_events = read, count
 
 
 class Markets:
@@ -131,82 +124,43 @@ def run_trial(
     """Return what a backtest came to; one that cannot run is an outcome too."""
     begun = perf_counter()
     try:
-        result, curve = run_watched(spec, markets.of(spec), stop=stop)
+        recorder = Recorder()
+        result = run_spec(spec, source=markets.of(spec), recorder=recorder, stop=stop)
+        recording = recorder.finish()
     except TapedError as error:
-        return Outcome(
-            number=number,
-            parameters=spec.parameters,
-            state=FAILED,
-            reason=str(error),
-            seconds=round(perf_counter() - begun, 3),
-        )
-    failed = next(iter(result.stopped.items()), None)
+        return _failed(number, spec, str(error), begun)
+    if result.partial:
+        return _failed(number, spec, "stopped before its end", begun)
+    if result.stopped:
+        strategy_id, reason = next(iter(result.stopped.items()))
+        return _failed(number, spec, f"{strategy_id} stopped: {reason}", begun)
+    counts = {"orders": result.orders, "fills": result.fills, "denied": result.denied}
     return Outcome(
         number=number,
         parameters=spec.parameters,
-        state=FAILED if failed else "complete",
-        reason=f"{failed[0]} stopped: {failed[1]}" if failed else "",
-        metrics=metrics_of(result, curve),
-        returns=[round(value, _DIGITS) for value in returns_of(curve)],
+        metrics={**measure_recording(recording).values, **counts},
+        returns=[round(value, _DIGITS) for value in returns_of(equity_points(recording))],
         seconds=round(perf_counter() - begun, 3),
         result_sha256=result.result_sha256,
     )
 
 
-def run_watched(
-    spec: BacktestSpec, market: Kept, *, stop: Callable[[], bool] | None = None
-) -> tuple[BacktestResult, Curve]:
-    """Return a backtest's result, and its equity behind each piece of the market.
-
-    Raises:
-        BacktestError: it cannot run, or was stopped.
-        UserStrategyError: a strategy of one's own cannot be loaded.
-    """
-    folder = None if spec.strategies_folder is None else Path(spec.strategies_folder)
-    core = Core(JOURNAL_ID, kinds=load_kinds(folder).classes)
-    curve: Curve = []
-
-    def watched() -> Iterator[Piece]:
-        for piece in market.pieces():
-            yield piece
-            if piece.ts_ns:
-                curve.append((piece.ts_ns, _equity(core, spec.currency)))
-            if stop is not None and stop():
-                raise BacktestError("stopped")
-
-    result = run_backtest(
-        watched(),
-        strategy=spec.strategy,
+def _failed(number: int, spec: BacktestSpec, reason: str, begun: float) -> Outcome:
+    return Outcome(
+        number=number,
         parameters=spec.parameters,
-        instruments=spec.instruments,
-        cash=spec.cash,
-        venue=spec.venue,
-        core=core,
+        state=FAILED,
+        reason=reason,
+        seconds=round(perf_counter() - begun, 3),
     )
-    return result, curve
 
 
-def returns_of(curve: Curve) -> list[float]:
-    """Return the returns of at most `PERIODS` periods with equally many pieces; none after a total loss."""
-    count = min(PERIODS, len(curve) - 1)
-    levels = [curve[at * (len(curve) - 1) // count][1] for at in range(count + 1)] if count > 0 else []
-    return [
-        after / before - 1 if before > 0 and after > 0 else -1.0 if before > 0 else 0.0
-        for before, after in pairwise(levels)
-    ]
-
-
-def _last_tick_ns(events: Sequence[AnyEvent]) -> int:
-    """Return the time of the last tick; marks of an import bear the time of the import."""
-    return next((event.ts_ns for event in reversed(events) if type(event) in _TICKS), 0)
-
-
-def _equity(core: Core, currency: str) -> float:
-    """Return the equity in a currency, of the first instrument when empty; 0 before there is any."""
-    worth = core.equity()
-    if not currency:
-        currency = next((item.quote_currency for item in core.instruments.values()), "")
-    return float(worth.get(currency, 0) / MONEY_ONE)
+def returns_of(curve: Sequence[EquityPoint]) -> list[float]:
+    """Return the returns of at most `PERIODS` periods with equally many points of the curve."""
+    growth = growth_of(curve)
+    count = min(PERIODS, len(growth) - 1)
+    levels = [growth[at * (len(growth) - 1) // count][1] for at in range(count + 1)] if count > 0 else []
+    return [after / before - 1 if before > 0 else 0.0 for before, after in pairwise(levels)]
 
 
 def _market_of(spec: BacktestSpec) -> bytes:

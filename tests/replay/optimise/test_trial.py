@@ -3,6 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from replay.measure import EquityPoint
 from replay.optimise.study import COMPLETE, FAILED
 from replay.optimise.trial import Kept, Markets, keep_events, returns_of, run_trial
 from replay.run import run_spec
@@ -28,11 +29,16 @@ def test_kept_events_give_what_reading_them_again_gives(spec):
 
 def test_a_market_is_kept_only_within_its_budget(spec):
     enough, few = Kept(spec, 4_001), Kept(spec, 4_000)
-    for kept in (enough, few):
-        assert sum(len(piece.events) for piece in kept.pieces()) == 4_001
-    assert enough.kept_events == 4_001
-    assert few.kept_events == 0
-    assert sum(len(piece.events) for piece in few.pieces()) == 4_001
+    for kept in (enough, few, enough, few):
+        assert sum(len(batch.events) for batch in kept.batches()) == 4_001
+    assert (enough.kept_events, few.kept_events) == (4_001, 0)
+
+
+def test_a_reading_that_was_broken_off_keeps_nothing(spec):
+    kept = Kept(spec, 4_001)
+    next(kept.batches())
+    assert kept.kept_events == 0
+    assert sum(len(batch.events) for batch in kept.batches()) == 4_001
 
 
 def test_markets_used_longest_ago_make_room(spec):
@@ -41,7 +47,7 @@ def test_markets_used_longest_ago_make_room(spec):
         msgspec.structs.replace(spec, from_seq=first, to_seq=first + 999) for first in range(1, 3_000, 200)
     ]
     for part in parts:
-        for _ in markets.of(part).pieces():
+        for _ in markets.of(part).batches():
             pass
     assert sum(kept.kept_events for kept in markets.kept) <= 10_000
     assert markets.of(parts[-1]).kept_events == 1_001  # and the definition in front
@@ -81,15 +87,20 @@ def test_a_trial_that_is_stopped_is_a_failed_outcome(spec):
 
 
 def test_returns_are_between_even_steps_of_the_curve():
-    curve = [(n, 100.0 * 1.01**n) for n in range(481)]
+    curve = [EquityPoint(n, 100.0 * 1.01**n) for n in range(481)]
     assert returns_of(curve) == pytest.approx([1.01**2 - 1] * 240)
 
 
 def test_nothing_is_returned_after_a_total_loss():
-    assert returns_of([(0, 100.0), (1, 50.0), (2, -5.0), (3, 20.0)]) == [-0.5, -1.0, 0.0]
+    curve = [EquityPoint(n, equity) for n, equity in enumerate((100.0, 50.0, -5.0, 20.0))]
+    assert returns_of(curve) == [-0.5, -1.0, 0.0]
 
 
-@pytest.mark.parametrize("curve", [[], [(0, 1.0)]])
+def test_money_paid_in_is_no_return():
+    assert returns_of([EquityPoint(0, 100.0), EquityPoint(1, 160.0, flow=50.0)]) == pytest.approx([0.1])
+
+
+@pytest.mark.parametrize("curve", [[], [EquityPoint(0, 1.0)]])
 def test_a_curve_without_two_points_has_no_returns(curve):
     assert returns_of(curve) == []
 
