@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ import msgspec
 
 from daemon.trading.strategy import Strategy
 from daemon.user_strategies import load_kinds
+from replay.optimise.folds import WALKS
 from replay.optimise.objective import Constraint, ObjectiveError, parse_constraint, parse_objectives
 from replay.optimise.pool import MAX_WORKERS, LocalPool, Pool, all_cores
 from replay.optimise.run import Found, Goal, run_search, summarise
-from replay.optimise.search import MAX_TRIALS, SEARCHES, Search, make_search
+from replay.optimise.search import MAX_TRIALS, SEARCHES, make_search
 from replay.optimise.space import Space, SpaceError, make_space
 from replay.optimise.study import Outcome, Plan, Study
 from replay.optimise.trial import METRICS
@@ -33,6 +34,7 @@ from tools.wording import counted
 
 SHOWN = 10
 INTERRUPTED = 130
+MAX_SPAN = 100_000
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -84,6 +86,18 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--constraint", action="append", default=[], metavar="METRIC>=N", help="what counts; repeat"
     )
+    group.add_argument(
+        "--walk-forward",
+        choices=WALKS,
+        help="try each winner on the time behind its search; searches begin together, or move on",
+    )
+    group.add_argument(
+        "--folds", type=int, default=5, metavar="N", help="walk forward so often (%(default)s)"
+    )
+    for name, what in (("train", "search"), ("test", "test")):
+        group.add_argument(
+            f"--{name}", type=_span, metavar="SPAN", help=f"length of each {what}, such as 10d or 6h"
+        )
     group.add_argument("--workers", type=_workers, metavar="N", help="processes; all cores if left out")
 
 
@@ -93,34 +107,31 @@ def run(arguments: argparse.Namespace) -> int:
     with ExitStack() as opened:
         pool: Pool = opened.enter_context(LocalPool(arguments.workers or all_cores()))
         spec = spec_of(arguments)
-        space, goal = space_of(arguments, spec), goal_of(arguments)
-        plan = plan_of(arguments, spec, space, goal)
-        search = make_search(
-            arguments.search, space, goal.objectives, trials=arguments.trials, seed=spec.seed
-        )
-        study = opened.enter_context(Study(arguments.study, plan))
-        watch = _Watch(len(study.outcomes))
-        interrupted = _run(study, search, space, goal, pool, watch=watch, show=not arguments.json)
-    found = summarise(study.outcomes, space, goal)
+        asked = Asked(arguments, spec, space_of(arguments, spec), goal_of(arguments))
+        if arguments.walk_forward:
+            return walk(asked, pool)
+        watch = Watch()
+        found = asked.search(spec, pool, watch, study=arguments.study)
+    space, goal = asked.space, asked.goal
     if arguments.json:
         print_json(as_json(found, goal, space, watch))
     else:
         _print(found, goal, space, watch, spec=spec, top=arguments.top)
-    if interrupted:
+    if watch.interrupted:
         kept = f"; `--study {arguments.study}` goes on from here" if arguments.study else ""
         print(f"taped: interrupted after {counted(len(found.outcomes), 'trial')}{kept}", file=sys.stderr)
         return INTERRUPTED
     return 0 if found.best else 1
 
 
-class _Watch:
-    """What is told of a search under way."""
+class Watch:
+    """What is told of searches under way."""
 
-    def __init__(self, earlier: int) -> None:
-        self.earlier = earlier
-        self.begun = time.perf_counter()
+    def __init__(self) -> None:
+        self.earlier = 0
         self.first_trial_s: float | None = None
         self.seconds = 0.0
+        self.interrupted = False
 
     def told(self, outcome: Outcome) -> None:
         """Take one new result."""
@@ -128,24 +139,50 @@ class _Watch:
             self.first_trial_s = _process_age() - outcome.seconds
 
 
-def _run(
-    study: Study, search: Search, space: Space, goal: Goal, pool: Pool, *, watch: _Watch, show: bool
-) -> bool:
-    """Run the search behind a progress bar; return whether it was interrupted."""
-    total = max(0, search.total - watch.earlier)
-    with progress(f"Search of {search.total:,} trials", total=total, unit="trials", show=show) as bar:
+@dataclass(frozen=True)
+class Asked:
+    """What the flags ask for."""
 
-        def told(outcome: Outcome) -> None:
-            watch.told(outcome)
-            bar(1)
+    arguments: argparse.Namespace
+    spec: BacktestSpec
+    space: Space
+    goal: Goal
 
-        try:
-            run_search(study, search, space, goal, pool, told=told)
-        except KeyboardInterrupt:
-            return True
-        finally:
-            watch.seconds = time.perf_counter() - watch.begun
-    return False
+    def search(
+        self, spec: BacktestSpec, pool: Pool, watch: Watch, *, study: Path | None, label: str = "Search"
+    ) -> Found:
+        """Search the time of a spec, and return what was found; all there is so far when interrupted."""
+        search = make_search(
+            self.arguments.search,
+            self.space,
+            self.goal.objectives,
+            trials=self.arguments.trials,
+            seed=spec.seed,
+        )
+        begun = time.perf_counter()
+        with Study(study, plan_of(self.arguments, spec, self.space, self.goal)) as kept:
+            watch.earlier += len(kept.outcomes)
+            total = max(0, search.total - len(kept.outcomes))
+            with progress(label, total=total, unit="trials", show=not self.arguments.json) as bar:
+
+                def told(outcome: Outcome) -> None:
+                    watch.told(outcome)
+                    bar(1)
+
+                try:
+                    run_search(kept, search, self.space, self.goal, pool, told=told)
+                except KeyboardInterrupt:
+                    watch.interrupted = True
+        watch.seconds += time.perf_counter() - begun
+        return summarise(kept.outcomes, self.space, self.goal)
+
+
+def walk(asked: Asked, pool: Pool) -> int:
+    """Walk forward, and print it; 1 when a search found nothing, 130 when it was interrupted."""
+    # Only what is asked for is imported: the first trial of a plain search is not to wait for this.
+    from tools.walk_forward import walk_forward  # noqa: PLC0415
+
+    return walk_forward(asked, pool)
 
 
 def kind_of(spec: BacktestSpec) -> type[Strategy]:
@@ -203,7 +240,7 @@ def plan_of(arguments: argparse.Namespace, spec: BacktestSpec, space: Space, goa
     )
 
 
-def as_json(found: Found, goal: Goal, space: Space, watch: _Watch) -> dict[str, Any]:
+def as_json(found: Found, goal: Goal, space: Space, watch: Watch) -> dict[str, Any]:
     """Return what was found as plain values."""
     return {
         "trials": len(found.outcomes),
@@ -227,7 +264,7 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
     return body
 
 
-def _print(found: Found, goal: Goal, space: Space, watch: _Watch, *, spec: BacktestSpec, top: int) -> None:
+def _print(found: Found, goal: Goal, space: Space, watch: Watch, *, spec: BacktestSpec, top: int) -> None:
     resumed = f", {watch.earlier:,} of them from the study" if watch.earlier else ""
     print(
         f"{counted(len(found.outcomes), 'trial')} in {watch.seconds:.1f} s{resumed}; {found.counted:,} count"
@@ -296,6 +333,14 @@ def _trials(text: str) -> int:
 
 def _workers(text: str) -> int:
     return _between(text, 1, MAX_WORKERS)
+
+
+def _span(text: str) -> int:
+    """Return a length of time in ns."""
+    unit_s = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}.get(text[-1:], 0)
+    if not unit_s or not text[:-1].isdigit() or not 0 < int(text[:-1]) <= MAX_SPAN:
+        raise argparse.ArgumentTypeError(f"{text}, expected a whole number and d, h, m or s")
+    return int(text[:-1]) * unit_s * 10**9
 
 
 def _between(text: str, low: int, high: int) -> int:

@@ -91,6 +91,45 @@ def test_what_cannot_be_searched_is_told(optimise, words, code, says):
     assert says in error
 
 
+def test_a_walk_forward_tells_each_fold_and_all_tests_joined(optimise, tmp_path):
+    words = [
+        *SPACE,
+        "--walk-forward",
+        "rolling",
+        "--folds",
+        "2",
+        "--workers",
+        "1",
+        "--objective",
+        "total_return",
+    ]
+    code, out, _ = optimise(*words, "--study", str(tmp_path / "s"))
+    assert code == 0
+    assert "tried on" in out
+    assert "of 2 winners grew outside its search" in out
+    code, out, _ = optimise(*words, "--study", str(tmp_path / "s"), "--json")
+    body = json.loads(out)
+    assert [fold["trials"] for fold in body["folds"]] == [10, 10]
+    assert body["folds"][1]["train_from_ns"] > body["folds"][0]["train_from_ns"]
+    growth = (1 + body["folds"][0]["outside"]) * (1 + body["folds"][1]["outside"])
+    assert body["metrics"]["total_return"] == pytest.approx(growth - 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.1", "s.2"]
+
+
+def test_a_walk_forward_without_any_result_that_counts_says_where(optimise):
+    words = ["--walk-forward", "anchored", "--workers", "1", "--constraint", "orders>=100000"]
+    code, _, error = optimise(*SPACE, *words)
+    assert code == 1
+    assert "fold 1: no trial counts, the first because not orders>=100000" in error
+
+
+@pytest.mark.parametrize("span", ["3", "d", "0d", "-1d", "3w", "1.5h"])
+def test_a_length_that_is_none_is_refused(optimise, span):
+    code, _, error = optimise(*SPACE, "--walk-forward", "rolling", "--train", span)
+    assert code == 2
+    assert "expected a whole number and d, h, m or s" in error or "expected one argument" in error
+
+
 def command(market, study):  # noqa: F811
     words = [*SPACE, "--search", "random", "--range", "percent=1:90", "--trials", "30", "--workers", "2"]
     return [
