@@ -57,6 +57,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "sync": Group(
         {
             "once": Command("tools.sync_once", "ship what the database lacks, and end"),
+            "verify": Command("tools.sync_verify", "compare journal and database, name the first difference"),
         },
         "the journal in PostgreSQL or TimescaleDB",
     ),

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from daemon.journal.reader import Batch
-from daemon.sync.copy_format import MISFITS, encode_row
+from daemon.sync.copy_format import MISFITS
 from daemon.sync.rows import Numbered, RowMaker
-from daemon.sync.tables import INSTRUMENTS, QUOTES, TRADES, Table
+from daemon.sync.tables import QUOTES, TRADES, Table
 from schemas.codec import AnyEvent
 from schemas.events import InstrumentDefined, Quote, Trade
 
@@ -144,15 +143,9 @@ class PacketMaker:
             table, row = self._maker.encode(seq, event)
             self._packet.add(table, row, 1)
             if isinstance(event, InstrumentDefined):
-                self._define(seq, event)
-
-    def _define(self, seq: int, event: InstrumentDefined) -> None:
-        self._maker.define(event)
-        # A definition whose numbers no column can hold is in `events` alone.
-        with suppress(*MISFITS):
-            fields = [getattr(event, name) for name in INSTRUMENTS.columns[:-2]]
-            row = encode_row(INSTRUMENTS.kinds, [*fields, seq, event.ts_ns])
-            self._packet.instruments[event.instrument_id] = row
+                defined = self._maker.define(seq, event)
+                if defined is not None:
+                    self._packet.instruments[event.instrument_id] = defined
 
 
 def _until_defined(batch: Batch) -> Iterator[tuple[int, Sequence[AnyEvent]]]:

@@ -17,6 +17,7 @@ from daemon.sync.tables import (
     CLOCK_TICKS,
     EVENTS,
     FILLS,
+    INSTRUMENTS,
     ORDER_EVENTS,
     QUOTES,
     SENSORS,
@@ -104,10 +105,19 @@ class RowMaker:
             **dict.fromkeys(ORDER_RECORDS, self._order_event),
         }
 
-    def define(self, event: InstrumentDefined) -> None:
-        """Take an instrument's scales: they hold for the events behind it."""
+    def define(self, seq: int, event: InstrumentDefined) -> bytes | None:
+        """Take an instrument's scales, which hold for the events behind it; return its row of `instruments`.
+
+        None where the columns cannot hold the definition: then it is in `events` alone, and means nothing.
+        """
+        fields = [getattr(event, name) for name in INSTRUMENTS.columns[:-2]]
+        try:
+            row = encode_row(INSTRUMENTS.kinds, [*fields, seq, event.ts_ns])
+        except MISFITS:
+            return None
         self._scales[event.instrument_id] = Scales(event.price_scale, event.quantity_scale)
         self._scale_fields.clear()
+        return row
 
     def row(self, seq: int, event: AnyEvent) -> Row:
         """Return an event's table, and its values in the order of that table's columns."""

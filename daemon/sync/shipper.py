@@ -6,7 +6,7 @@
     COMMIT
 
 The watermark in the database is the truth about what was shipped: after any failure, also one that
-lost the answer to COMMIT, it is read anew. This is the only module of the daemon that speaks to it.
+lost the answer to COMMIT, it is read anew.
 """
 
 from __future__ import annotations
@@ -110,17 +110,11 @@ class Shipper:
             DatabaseAwayError: it does not answer.
             SyncError: it refuses us, or its schema is not ours.
         """
-        with _translated():
-            connection = await asyncpg.connect(
-                dsn,
-                timeout=CONNECT_SECONDS,
-                command_timeout=COMMAND_SECONDS,
-                # What is confirmed may be let go of here, so it must outlive a crash there.
-                server_settings={"application_name": "taped", "synchronous_commit": "on", "timezone": "UTC"},
-            )
+        with translated():
+            connection = await connect(dsn)
         shipper = cls(connection, journal_id, at=at)
         try:
-            with _translated():
+            with translated():
                 await schema.check(connection)
                 await shipper._begin(name, first_seq)
         except BaseException:
@@ -158,7 +152,7 @@ class Shipper:
                 tells after a new connection.
             SyncError: the database refused a row.
         """
-        with _translated():
+        with translated():
             self._at(Step.BEFORE_COPY)
             async with self._connection.transaction():
                 await self._put(packet)
@@ -224,6 +218,17 @@ class Shipper:
         self._connection.terminate()
 
 
+async def connect(dsn: str) -> Any:
+    """Return a connection of asyncpg; what goes wrong is not translated."""
+    return await asyncpg.connect(
+        dsn,
+        timeout=CONNECT_SECONDS,
+        command_timeout=COMMAND_SECONDS,
+        # What is confirmed may be let go of here, so it must outlive a crash there.
+        server_settings={"application_name": "taped", "synchronous_commit": "on", "timezone": "UTC"},
+    )
+
+
 async def _stream(chunks: list[bytes]) -> AsyncIterator[bytes]:
     yield HEADER
     for chunk in chunks:
@@ -232,7 +237,7 @@ async def _stream(chunks: list[bytes]) -> AsyncIterator[bytes]:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Tell failures that pass from those that somebody must look at; neither names a secret."""
     try:
         yield

@@ -58,3 +58,15 @@ def test_a_file_that_others_may_read_is_refused(data_folder, dsn_file, capsys):
 def test_without_a_database_it_says_how_to_name_one(data_folder, capsys):
     assert main(["sync", "once", str(data_folder)]) == 1
     assert "TAPED_SYNC_DSN" in capsys.readouterr().err
+
+
+def test_verify_tells_what_is_equal_and_what_is_not(dsn_file, database, data_folder, capsys):
+    write(data_folder, trades(1, 120))
+    main(["sync", "once", str(data_folder), "--dsn-file", str(dsn_file)])
+    assert main(["sync", "verify", str(data_folder), "--dsn-file", str(dsn_file)]) == 0
+    told = capsys.readouterr().out
+    assert "120 equal" in told
+    assert told.endswith("passed\n")
+    fetch(database, "UPDATE taped.trades SET quantity = 2 WHERE seq = 7")
+    assert main(["sync", "verify", str(data_folder), "--dsn-file", str(dsn_file)]) == 1
+    assert "trades.quantity is 1 in the journal, 2 in the database" in capsys.readouterr().out

@@ -53,7 +53,7 @@ HOMES = {
 
 def maker() -> RowMaker:
     made = RowMaker()
-    made.define(instrument(1))
+    made.define(1, instrument(1))
     return made
 
 
@@ -135,7 +135,7 @@ def test_an_unknown_event_that_json_cannot_hold_is_told_in_its_own_bytes():
 def test_scales_stand_beside_prices_once_the_instrument_is_defined():
     made, event = RowMaker(), trades(1, 1)[0]
     assert dict(zip(TRADES.columns, made.row(1, event)[1], strict=True))["price_scale"] is None
-    made.define(instrument(1, price_scale=3))
+    made.define(1, instrument(1, price_scale=3))
     values = dict(zip(TRADES.columns, made.row(1, event)[1], strict=True))
     assert (values["price_scale"], values["quantity_scale"]) == (3, 8)
     assert RowMaker({1: Scales(3, 8)}).trades([(1, event)]) == made.trades([(1, event)])

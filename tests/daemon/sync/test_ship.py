@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daemon.journal.archive import archive_journal
+from daemon.journal.listing import list_journal
 from daemon.journal.reader import Batch
+from daemon.journal.repair import apply_repair
 from daemon.sync import schema
 from daemon.sync.errors import DatabaseAwayError, OvertakenError, SyncError
 from daemon.sync.packets import PacketMaker
@@ -19,7 +21,10 @@ from daemon.sync.rows import RowMaker
 from daemon.sync.run import Round, Target
 from daemon.sync.shipper import Shipper
 from daemon.sync.tables import TABLES
+from daemon.sync.verify import compare
 from schemas.events import EVENT_TYPES, ClockTicked
+from schemas.frame import PAGE
+from tests.daemon.journal.conftest import begin_with
 from tests.daemon.sync.conftest import T0, fetch, instrument, ship, trades, with_database, write
 from tests.schemas.conftest import of_record
 
@@ -161,3 +166,42 @@ async def _execute(dsn, statement):
     connection = await asyncpg.connect(dsn)
     await connection.execute(statement)
     await connection.close()
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_events_that_a_repair_gave_up_are_told_with_the_reason(database, data_folder, archived):
+    directory = write(data_folder, trades(1, 40), trades(41, 40), trades(81, 40))
+    with list_journal(directory)[0].path.open("r+b") as file:
+        file.seek(2 * PAGE + 200)  # Within the second frame.
+        file.write(b"\xff")
+    apply_repair(directory)
+    if archived:
+        write(data_folder, trades(121, 5))
+        archive_journal(directory)
+    ship(directory, database)
+    told = "SELECT first_seq, next_seq, reason FROM taped.gaps"
+    assert fetch(database, told) == [(41, 81, fetch(database, told)[0][2])]
+    assert "does not match its checksum" in fetch(database, told)[0][2]
+    assert prices(database)[:80] == [*range(1, 41), *range(81, 121)]
+    assert asyncio.run(compare(database, directory)).passed
+
+
+def test_events_that_retention_took_before_they_were_shipped_are_told(database, data_folder):
+    for first in (1, 101, 201):
+        directory = write(data_folder, trades(first, 100))
+    first, second, *_ = list_journal(directory)
+    ship(directory, database)
+    asyncio.run(_execute(database, "UPDATE taped.watermarks SET seq = 50, ts_ns = NULL"))
+    begin_with(directory, second)
+    assert ship(directory, database) == 200
+    told = "SELECT first_seq, next_seq, reason FROM taped.gaps"
+    assert fetch(database, told) == [(51, 101, "retention let go of them before they were shipped")]
+
+
+def test_a_journal_that_begins_late_is_shipped_from_its_beginning(database, data_folder):
+    for first in (1, 101, 201):
+        directory = write(data_folder, trades(first, 100))
+    begin_with(directory, list_journal(directory)[1])
+    assert ship(directory, database) == 200
+    assert fetch(database, "SELECT first_seq, seq FROM taped.watermarks") == [(101, 300)]
+    assert fetch(database, "SELECT count(*) FROM taped.gaps") == [(0,)]
