@@ -136,6 +136,15 @@ class SyncSettings:
         10.0, "seconds between two rounds when all is shipped", minimum=0.1, maximum=3600.0
     )
     batch_events: int = _setting(20_000, "events in one transaction", minimum=100, maximum=200_000)
+    columnstore_days: int = _setting(
+        7, "TimescaleDB compresses what is older than so many days; 0: nothing", minimum=0, maximum=3650
+    )
+    keep_tick_days: int = _setting(
+        0,
+        "TimescaleDB removes older trades and quotes, not bars; 0 keeps them",
+        minimum=0,
+        maximum=36_500,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,10 @@ class Step(msgspec.Struct, frozen=True):
         """Return the script's text."""
         return resources.files("schemas").joinpath(self.script).read_text(encoding="utf-8")
 
+    def record(self) -> str:
+        """Return the statement that says the step was applied."""
+        return f"INSERT INTO taped.schema_versions (version) VALUES ({self.version:d})"  # noqa: S608  # a number
+
 
 STEPS = (Step(1, "timescale.sql"),)
 
@@ -79,9 +83,7 @@ async def apply(connection: Connection, *, steps: Sequence[Step] = STEPS) -> App
         for step in steps:
             if step.version > before:
                 await connection.execute(step.sql())
-                await connection.execute(
-                    "INSERT INTO taped.schema_versions (version) VALUES ($1)", step.version
-                )
+                await connection.execute(step.record())
     return Applied(before, newest)
 
 

@@ -69,7 +69,7 @@ class State(msgspec.Struct, frozen=True):
         chunked: tables in chunks, and whether they may become columns.
         bars: views of bars, and whether TimescaleDB keeps them.
         columnstore, retention: days of the policies, by table.
-        refreshed: start of the refresh policies in days, by view; None: they reach back to the first tick.
+        refreshed: reach of the refresh policies in days, by view; None: back to the first tick.
     """
 
     chunked: Mapping[str, bool] = {}
@@ -166,18 +166,18 @@ def _retention(features: Features, state: State) -> Iterator[Change]:
 
 def _refreshes(features: Features, state: State) -> Iterator[Change]:
     # A refresh of a time whose ticks are removed would remove its bars as well.
-    days = features.keep_tick_days - 1 if features.keep_tick_days else None
+    reach_hours = features.keep_tick_days * 24 - 12 if features.keep_tick_days else None
     for kind in KINDS:
         for size in SIZES:
-            name, start = f"{kind.prefix}_{size.suffix}", None if size.below else days
+            name, hours = f"{kind.prefix}_{size.suffix}", None if size.below else reach_hours
             if name in state.refreshed:
-                if state.refreshed[name] == start:
+                if state.refreshed[name] == (None if hours is None else hours / 24):
                     continue
                 yield Change(
                     f"{name}: another reach of its refresh",
                     f"SELECT remove_continuous_aggregate_policy('taped.{name}')",
                 )
-            reach = "NULL" if start is None else f"interval '{start} days'"
+            reach = "NULL" if hours is None else f"interval '{hours} hours'"
             yield Change(
                 f"{name}: refreshed every {size.schedule}",
                 f"SELECT add_continuous_aggregate_policy('taped.{name}', start_offset => {reach},"

@@ -5,11 +5,13 @@ Whatever is missing is added; nothing that holds rows is ever dropped.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import asyncpg
 import msgspec
 
+from daemon.sync.errors import DatabaseAwayError
 from daemon.sync.schema import Applied, Connection, SchemaError, apply, lock
 from daemon.sync.schema_features import Change, Features, plan, state_of
 from daemon.sync.schema_server import Edition, Server, probe
@@ -29,6 +31,26 @@ class Ready(msgspec.Struct, frozen=True):
     applied: Applied
     changes: Sequence[str]
     warnings: Sequence[str]
+
+
+CONNECT_SECONDS = 10.0
+
+
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[Connection]:
+    """Hold a connection for an operator's command, whose statements may take as long as they need.
+
+    Raises:
+        DatabaseAwayError: the server does not answer, or not to us.
+    """
+    try:
+        connection = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS)
+    except (asyncpg.PostgresError, OSError, TimeoutError) as error:
+        raise DatabaseAwayError(f"no way to the database: {error or type(error).__name__}") from error
+    try:
+        yield connection
+    finally:
+        connection.terminate()
 
 
 async def set_up(connection: Connection, features: Features) -> Ready:

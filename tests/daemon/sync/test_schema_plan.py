@@ -65,7 +65,7 @@ def test_ticks_are_removed_only_when_asked():
 
 def test_a_refresh_never_reaches_back_to_where_ticks_are_removed():
     sql = _sql(Edition.COMMUNITY, Features(keep_tick_days=30))
-    assert "'taped.bars_1min', start_offset => interval '29 days'" in sql
+    assert "'taped.bars_1min', start_offset => interval '708 hours'" in sql
     assert "'taped.bars_1h', start_offset => NULL" in sql
 
 
