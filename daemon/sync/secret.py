@@ -11,7 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 from daemon.sync.errors import SyncError
 
 VARIABLE = "TAPED_SYNC_DSN"
-CREDENTIAL = "taped-sync-dsn"
+CREDENTIAL = "taped_sync-dsn"
+"""The file `sync-dsn` of the folder that the unit loads under the name `taped`."""
 MAX_BYTES = 10_000
 _FORM = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full"
 _CHECKED = ("verify-ca", "verify-full")

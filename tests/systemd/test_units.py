@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.sync.secret import CREDENTIAL
 from tools import cli
 
 UNITS = sorted(
@@ -90,3 +91,13 @@ def test_rules_and_scrape_file_are_as_victoria_metrics_reads_them(project_root) 
     assert rules.returncode == 0, rules.stderr
     scrape = run("victoria-metrics", f"-promscrape.config={folder / 'metrics-scrape.yml'}", "-dryRun")
     assert scrape.returncode == 0, scrape.stderr
+
+
+def test_the_daemon_finds_its_secrets_where_the_unit_puts_them(project_root) -> None:
+    service = (project_root / "systemd/taped.service").read_text(encoding="utf-8")
+    (name, folder) = re.findall(r"^LoadCredential=(\w+):(/\S+)$", service, re.MULTILINE)[0]
+    # systemd.exec(5): each file of a folder becomes a credential, with the folder's name and `_` before it.
+    assert f"{name}_sync-dsn" == CREDENTIAL
+    assert f"d {folder} 0700 root root" in (project_root / "systemd/taped.tmpfiles").read_text(
+        encoding="utf-8"
+    )
