@@ -6,17 +6,21 @@ import json
 import os
 import socket
 import stat
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
+from daemon.backup_state import BackupState, GoodBackup, write_state
 from daemon.hardware.simulated import SimulatedBoard
 from daemon.journal.writer import JournalWriter
-from daemon.settings import ApiSettings, HardwareSettings, Settings
+from daemon.settings import ApiSettings, BackupSettings, HardwareSettings, Settings, SyncSettings
 from schemas.events import ClockTicked
 from tools import doctor
+from tools.bench.postgres import PostgresServer
 from tools.cli import main
-from tools.doctor import board, records, storage, system
+from tools.doctor import beyond, board, records, storage, system
 from tools.doctor.finding import State
 from tools.doctor.machine import Machine, run_command
 
@@ -266,6 +270,45 @@ def test_a_damaged_journal_is_a_failure(tmp_path) -> None:
     found = records.journal(Machine(Settings(data=tmp_path)))
     assert found.state is State.FAILURE
     assert "repair" in found.advice
+
+
+def test_a_database_that_answers_is_named_and_one_that_does_not_is_a_failure(tmp_path) -> None:
+    file = tmp_path / "dsn"
+    file.touch(mode=0o600)
+    machine = Machine(Settings(sync=SyncSettings(enabled=True, dsn_file=file)))
+    with tempfile.TemporaryDirectory(prefix="taped-postgres-") as folder:
+        server = PostgresServer(Path(folder))
+        server.start()
+        file.write_text(server.dsn())
+        found = beyond.database(machine)
+        server.stop()
+    assert found.state is State.OK
+    assert ": PostgreSQL " in found.seen
+    found = beyond.database(machine)
+    assert found.state is State.FAILURE
+    assert "sync status" in found.advice
+
+
+def test_a_database_that_is_not_wanted_is_no_fault() -> None:
+    assert beyond.database(Machine(Settings())).state is State.ABSENT
+
+
+@pytest.mark.parametrize(("hours", "state"), [(None, State.FAILURE), (1, State.OK), (30, State.FAILURE)])
+def test_a_backup_counts_while_it_is_new_enough(tmp_path, hours, state) -> None:
+    if hours is not None:
+        made_ns = time.time_ns() - hours * 3_600_000_000_000
+        good = GoodBackup(
+            name="b", target="t", journal="j", last_seq=7, made_ns=made_ns, verified_ns=made_ns, length=1
+        )
+        write_state(tmp_path, BackupState(good=good))
+    machine = Machine(Settings(data=tmp_path, backup=BackupSettings(target="/mnt")))
+    assert beyond.backup(machine).state is state
+
+
+def test_without_a_target_there_is_a_warning_that_says_what_to_set(tmp_path) -> None:
+    found = beyond.backup(Machine(Settings(data=tmp_path)))
+    assert found.state is State.WARNING
+    assert "backup.target" in found.advice
 
 
 def test_wrong_settings_are_a_finding_and_hide_nothing_else(tmp_path, capsys) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from daemon.config import load
 from daemon.settings import Settings
 from schemas.errors import TapedError
-from tools.doctor import board, records, storage, system
+from tools.doctor import beyond, board, records, storage, system
 from tools.doctor.finding import Check, Finding, State, unknown
 from tools.doctor.machine import SYSTEM_CONFIG, Machine
 from tools.output import print_error, print_json
@@ -23,6 +23,7 @@ SECTIONS: tuple[tuple[str, tuple[Check, ...]], ...] = (
     ("drive", storage.CHECKS),
     ("board", board.CHECKS),
     ("system", system.CHECKS),
+    ("beyond", beyond.CHECKS),
 )
 _MARKS = {State.OK: "ok", State.WARNING: "warning", State.FAILURE: "FAILURE", State.UNKNOWN: "unknown"}
 
