@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import fsum
 
 from daemon.trading.money import MONEY_ONE
 from replay.measure import ALL_DAYS, TRADING_DAYS, Costs, EquityPoint, Measures, Trip, measure
 from replay.recorder import Recording
 from replay.round_trips import RoundTrip
+
+MAX_GROUPS = 100
+"""So many groups are told: those of most trips."""
 
 
 def measure_recording(recording: Recording, *, rounds: int = 0, seed: int = 1) -> Measures:
@@ -48,7 +52,7 @@ def trips_of(round_trips: Sequence[RoundTrip]) -> list[Trip]:
         if trip.closed_ns is None or trip.value is None:
             continue
         # In another currency the way there is converted as the end is.
-        rate = trip.value / trip.net if trip.net else 1.0
+        rate = rate_of(trip)
         found.append(
             Trip(
                 trip.opened_ns,
@@ -67,3 +71,34 @@ GROUPS: dict[str, Callable[[RoundTrip], str]] = {
     "tag": lambda trip: trip.tag,
 }
 """What trips are told apart by."""
+GROUP_FIGURES = ("trips", "net_profit", "win_rate", "profit_factor", "expectancy", "payoff", "average_hours")
+
+
+def group_figures(
+    round_trips: Sequence[RoundTrip], of: Callable[[RoundTrip], str]
+) -> dict[str, dict[str, float | None]]:
+    """Return the figures of the trips of each group, those of most trips first.
+
+    Args:
+        round_trips: that ended.
+        of: which group a trip is of.
+    """
+    members: dict[str, list[RoundTrip]] = {}
+    for trip in round_trips:
+        members.setdefault(of(trip), []).append(trip)
+    ordered = sorted(members.items(), key=lambda item: (-len(item[1]), item[0]))
+    found: dict[str, dict[str, float | None]] = {}
+    for name, trips in ordered[:MAX_GROUPS]:
+        figures = measure((), trips_of(trips))
+        known = [trip for trip in trips if trip.value is not None]
+        found[name] = {
+            **{figure: figures[figure] for figure in GROUP_FIGURES},
+            "fees": fsum(trip.fees / MONEY_ONE * rate_of(trip) for trip in known),
+            "slippage": fsum(trip.slippage / MONEY_ONE * rate_of(trip) for trip in known),
+        }
+    return found
+
+
+def rate_of(trip: RoundTrip) -> float:
+    """Return how much of the reporting currency a unit of the trip's was worth at its end."""
+    return trip.value / trip.net if trip.value is not None and trip.net else 1.0

@@ -76,7 +76,7 @@ class Source(Protocol):
         ...
 
 
-def open_source(spec: BacktestSpec) -> Source:
+def open_source(spec: BacktestSpec) -> JournalSource | FileSource:
     """Open what a spec names.
 
     Raises:
@@ -104,7 +104,7 @@ def journal_folder(data: Path) -> Path:
 
 
 class JournalSource:
-    """A range of a journal; attributes as those of `Source`, and the range."""
+    """A range of a journal; attributes as those of `Source`, the range, and how many events were read."""
 
     unit = "events"
 
@@ -124,16 +124,17 @@ class JournalSource:
                 hint="`taped journal dump` shows events with their times",
             )
         self.total = self.last_seq - self.first_seq + 1
-        self.position = 0
+        self.position = self.events = 0
 
     def batches(self) -> Iterator[EventBatch]:
         """Yield the events of the range, behind the definitions from before it."""
-        self.position = 0
+        self.position = self.events = 0
         before = self._defined()
         if before:
             yield Batch(0, before, 0)
         for batch in self._reader.batches(self.first_seq, self.last_seq):
             self.position = batch.last_seq - self.first_seq + 1
+            self.events += len(batch.events)
             yield batch
 
     def _defined(self) -> list[AnyEvent]:
@@ -164,7 +165,7 @@ class _Ticks(NamedTuple):
 
 
 class FileSource:
-    """Files of market data, merged by time; attributes as those of `Source`."""
+    """Files of market data, merged by time; attributes as those of `Source`, and how many events came."""
 
     unit = "bytes"
 
@@ -175,12 +176,13 @@ class FileSource:
         for path in paths:
             TickFile(path, InstrumentRegistry(), spec.reading).close()
         self.total = sum(path.stat().st_size for path in paths)
-        self.position = 0
+        self.position = self.events = 0
         self.rejected_count = 0
 
     def batches(self) -> Iterator[EventBatch]:
         """Yield the ticks of the range, each instrument's definition in front of its first tick."""
         registry = InstrumentRegistry()
+        self.position = self.events = 0
         with ExitStack() as opened:
             files = [
                 opened.enter_context(TickFile(path, registry, self._spec.reading)) for path in self._paths
@@ -188,6 +190,7 @@ class FileSource:
             for events in self._ranged(_merged(files)):
                 self.position = sum(file.source.position for file in files)
                 self.rejected_count = sum(file.tally.rejected_count for file in files)
+                self.events += len(events)
                 yield _Ticks(events)
             self.position = self.total
 

@@ -64,7 +64,14 @@ def _is_number(cell: object) -> bool:
 
 
 @contextmanager
-def progress(label: str, *, total: int | None, unit: str, show: bool = True) -> Iterator[Advance]:
+def progress(
+    label: str,
+    *,
+    total: int | None,
+    unit: str,
+    show: bool = True,
+    rate: Callable[[], str] | None = None,
+) -> Iterator[Advance]:
     """Show a progress bar on stderr while the block runs; nothing at all when stderr is no terminal.
 
     Args:
@@ -72,13 +79,20 @@ def progress(label: str, *, total: int | None, unit: str, show: bool = True) -> 
         total: how many units there are, None when nobody knows.
         unit: what is counted, in the plural (`events`, `bytes`).
         show: False under `--json` or `--quiet`.
+        rate: what to show of the speed; units a second if left out.
     """
     if not (show and sys.stderr.isatty()):
         yield _advance_nothing
         return
     # Imported here, because it costs 60 ms and most commands show no bar.
     from rich.console import Console  # noqa: PLC0415
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     bar = Progress(
         TextColumn("{task.description}", markup=False),
@@ -86,6 +100,7 @@ def progress(label: str, *, total: int | None, unit: str, show: bool = True) -> 
         TextColumn("{task.completed:,.0f} {task.fields[unit]}", markup=False),
         TextColumn("{task.fields[rate]}", markup=False),
         TimeElapsedColumn(),
+        *(() if total is None else (TextColumn("left"), TimeRemainingColumn())),
         console=Console(stderr=True),
         transient=True,
     )
@@ -94,8 +109,8 @@ def progress(label: str, *, total: int | None, unit: str, show: bool = True) -> 
 
         def advance(count: int) -> None:
             state: Any = bar.tasks[0]
-            rate = f"{state.speed:,.0f}/s" if state.speed else ""
-            bar.update(task, advance=count, rate=rate)
+            text = f"{state.speed:,.0f}/s" if state.speed else ""
+            bar.update(task, advance=count, rate=text if rate is None else rate())
 
         yield advance
 

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 
+import msgspec
 import pytest
 
 from daemon.journal.writer import JournalWriter
 from daemon.settings import VenueSettings
 from daemon.trading.bar_strategy import BarStrategy
 from daemon.trading.strategies import STRATEGIES
+from replay.document import BacktestDocument
+from replay.spec import BacktestSpec
 from schemas.events import AssetClass, InstrumentDefined, Trade
 from tools.backtest import allowed_values
 from tools.cli import main
@@ -62,7 +69,7 @@ def test_a_backtest_prints_tables_for_people(recorded, capsys):
 
 
 def test_a_part_of_the_journal_can_be_taken(recorded, capsys):
-    main(["replay", "backtest", str(recorded), *ARGUMENTS, "--to-seq", "101", "--json"])
+    main(["replay", "backtest", str(recorded), *ARGUMENTS, "--to", "101", "--json"])
     assert json.loads(capsys.readouterr().out)["events"] == 101
 
 
@@ -74,7 +81,7 @@ def test_a_part_of_the_journal_can_be_taken(recorded, capsys):
         (["--cash", "0"], 2, "above zero"),
         (["--param", "speed=5"], 2, "no parameter 'speed'"),
         (["--param", "quantity=none"], 2, "quantity: 'none' is not a decimal number"),
-        (["--from-seq", "10", "--to-seq", "5"], 2, "--to-seq 5 lies before --from-seq 10"),
+        (["--from", "10", "--to", "5"], 2, "--to 5 lies before --from 10"),
         (["--instruments", "NOPE"], 1, "no instrument NOPE"),
     ],
 )
@@ -92,7 +99,14 @@ def test_a_parameter_that_must_be_given_is_told_as_wrong_usage(recorded, capsys)
 
 @pytest.mark.parametrize(
     "extra",
-    [["--taker-fee-ppm", "-1"], ["--maker-fee-ppm", "100001"], ["--maker-fee-ppm", "x"], ["--from-seq", "0"]],
+    [
+        ["--taker-fee-ppm", "-1"],
+        ["--maker-fee-ppm", "100001"],
+        ["--maker-fee-ppm", "x"],
+        ["--from", "0"],
+        ["--seed", "-1"],
+        ["--rounds", "x"],
+    ],
 )
 def test_numbers_are_limited_as_the_settings_are(recorded, capsys, extra):
     assert main(["replay", "backtest", str(recorded), *ARGUMENTS, *extra]) == 2
@@ -154,3 +168,78 @@ def test_help_and_readme_list_every_parameter_of_every_strategy(project_root, ca
 def test_a_folder_without_a_journal_is_a_clear_error(data_folder, capsys):
     assert main(["replay", "backtest", str(data_folder), *ARGUMENTS]) == 1
     assert "journal" in capsys.readouterr().err
+
+
+def test_the_whole_report_is_as_its_schema_says(recorded, capsys):
+    main(["replay", "backtest", str(recorded), *ARGUMENTS, "--json"])
+    out = capsys.readouterr().out
+    body = msgspec.json.decode(out, type=BacktestDocument)
+    assert body.spec == BacktestSpec(
+        data=(str(recorded),), strategy="ma_cross", parameters={"fast": 2, "slow": 4, "quantity": 3}
+    )
+    assert (body.data.first_seq, body.data.last_seq) == (1, 401)
+    assert body.report.metrics["trips"] == len(body.report.trips)
+    assert body.report.curve[0].equity == "100000"
+    assert body.report.curve[-1].equity == body.equity["USD"]
+    assert set(body.report.groups) == {"strategy", "instrument", "tag"}
+
+
+def test_the_figures_are_told_to_people_with_their_intervals(recorded, capsys):
+    main(["replay", "backtest", str(recorded), *ARGUMENTS])
+    out = capsys.readouterr().out
+    assert re.search(r"^deepest drawdown +\S+ %$", out, re.MULTILINE)
+    assert re.search(r"^win rate +\d+\.\d\d %  \[\d+\.\d\d to \d+\.\d\d\]$", out, re.MULTILINE)
+    assert re.search(r"^result    [0-9a-f]{64}$", out, re.MULTILINE)
+    main(["replay", "backtest", str(recorded), *ARGUMENTS, "--rounds", "0"])
+    assert "[" not in capsys.readouterr().out
+
+
+def test_equal_runs_print_the_same_json_but_for_the_time_they_took(recorded, capsys):
+    bodies = []
+    for _ in range(2):
+        main(
+            ["replay", "backtest", str(recorded), *ARGUMENTS, "--json", "--latency", "1us+5us", "--seed", "3"]
+        )
+        body = json.loads(capsys.readouterr().out)
+        bodies.append(
+            {key: value for key, value in body.items() if key not in ("seconds", "events_per_second")}
+        )
+    assert bodies[0] == bodies[1]
+
+
+def test_files_of_market_data_need_no_journal(tmp_path, capsys):
+    path = tmp_path / "trades.csv"
+    lines = [f"{1_700_000_000_000 + n},{100 + n % 7},1" for n in range(50)]
+    path.write_text("\n".join(["t,p,q", *lines]) + "\n")
+    columns = "ts=t@ms,price=p,quantity=q"
+    options = ["--symbol", "BTC-USDT", "--venue", "demo", "--columns", columns]
+    assert main(["replay", "backtest", str(path), *ARGUMENTS, *options, "--json"]) == 0
+    body = json.loads(capsys.readouterr().out)
+    assert body["events"] == 51
+    assert body["data"]["files"][0]["name"] == "trades.csv"
+
+
+def test_lines_of_a_file_that_were_rejected_are_told(tmp_path, capsys):
+    path = tmp_path / "trades.csv"
+    path.write_text("t,p,q\n1700000000000,100,1\nnonsense\n1700000000001,100,1\n")
+    options = ["--symbol", "BTC-USDT", "--venue", "demo", "--columns", "ts=t@ms,price=p,quantity=q"]
+    assert main(["replay", "backtest", str(path), *ARGUMENTS, *options]) == 0
+    assert "1 line of the files rejected" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_tells_what_it_came_to_so_far(recorded):
+    program = (
+        "import os, signal, sys; from replay import run; from tools.cli import main\n"
+        "watched = run._Watched.batches\n"
+        "def batches(self):\n"
+        "    for number, batch in enumerate(watched(self)):\n"
+        "        yield batch\n"
+        "        os.kill(os.getpid(), signal.SIGINT) if number == 0 else None\n"
+        "run._Watched.batches = batches\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    words = [sys.executable, "-c", program, "replay", "backtest", str(recorded), *ARGUMENTS]
+    done = subprocess.run(words, capture_output=True, text=True, env=os.environ, check=False)
+    assert done.returncode == 128 + signal.SIGINT
+    assert "the result is that of a part" in done.stdout
+    assert "2 events" in done.stdout or "1 event " in done.stdout
