@@ -14,6 +14,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
+from daemon.backup_target import EXAMPLES, TargetTextError, parse_target
 from daemon.settings import (
     CASH,
     FEES,
@@ -33,6 +34,7 @@ from daemon.venue.fees import FeesError, parse_fees
 from schemas.decimals import DecimalError
 from schemas.errors import TapedError
 
+_RECIPIENT = re.compile(r"age1[0-9a-z]{50,100}")
 _CURRENCY = re.compile(r"[A-Z0-9]{2,16}")
 _BOOLEANS = {
     "true": True,
@@ -271,7 +273,16 @@ def _or_off(kind: Kind) -> Callable[[Any], bool]:
     return lambda value: is_off(value) or kind.check(value) is not None
 
 
+def _is_target(text: str) -> bool:
+    try:
+        return bool(parse_target(text))
+    except TargetTextError:
+        return False
+
+
 _FORMS: Mapping[str, _Form] = {
+    "target": _Form(_is_target, f"a place for backups, such as {EXAMPLES}"),
+    "recipient": _Form(lambda text: bool(_RECIPIENT.fullmatch(text)), "a public key of age, age1..."),
     "amount": _Form(_is_amount, "decimal text above zero such as '100000.50'"),
     "currency": _Form(lambda text: bool(_CURRENCY.fullmatch(text)), "2 to 16 capital letters and digits"),
     "zone": _Form(_is_zone, "an IANA zone such as America/New_York"),

@@ -241,9 +241,13 @@ class BackupSettings:
     """What `taped backup` makes of this data folder; the daemon tells how old the last good one is."""
 
     target: str = _setting(
-        "", "where backups go: a folder, LABEL=NAME or UUID=ID of a USB disk, ssh://user@host/folder"
+        "",
+        "where backups go: a folder, LABEL=NAME or UUID=ID of a USB disk, ssh://user@host/folder",
+        form="target",
     )
-    recipient: str = _setting("", "public key of age that backups are encrypted for; not at all when empty")
+    recipient: str = _setting(
+        "", "public key of age that backups are encrypted for; not at all when empty", form="recipient"
+    )
     verify: str = _setting(
         "replay", "how far each backup is proven before it counts", choices=("replay", "journal")
     )

@@ -70,4 +70,4 @@ def apply_pruning(vault: Vault, pruning: Pruning) -> None:
         TargetError: the store refused; it may be run again.
     """
     vault.remove([backup.name for backup in pruning.going])
-    vault.store.remove(vault.object_path(digest) for digest in pruning.objects)
+    vault.store.remove([*map(vault.object_path, pruning.objects), *vault.strays()])

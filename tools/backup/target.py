@@ -1,13 +1,17 @@
-"""Finds the place that a target names, and gives the store in it for as long as it is needed."""
+"""Opens the place that `backup.target` names as a store, for as long as it is needed."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+from daemon.backup_target import DiskTarget, FolderTarget, HostTarget, Target, parse_target
 from daemon.settings import BackupSettings
+from tools.backup.disk import mounted
 from tools.backup.errors import TargetError
+from tools.backup.remote import HostStore
 from tools.backup.store import FolderStore, Store, locked
 
 
@@ -22,13 +26,34 @@ def open_target(settings: BackupSettings, data: Path, *, change: bool) -> Iterat
 
     Raises:
         TargetError: none is named, or it cannot be reached.
+        TargetTextError: the text names none.
     """
     if not settings.target:
         raise TargetError(
             "no target is named", hint="--target, TAPED_BACKUP__TARGET or [backup] target = ... says where to"
         )
-    folder = _folder(settings.target, data)
-    store = FolderStore(folder)
+    target: Target = parse_target(settings.target)
+    match target:
+        case FolderTarget():
+            with _in_folder(_outside(target.path, data), "", change=change) as store:
+                yield store
+        case DiskTarget():
+            where = f"{target.by}={target.value}/{target.folder}".removesuffix("/.")
+            with mounted(target) as folder, _in_folder(folder, where, change=change) as store:
+                yield store
+        case HostTarget():
+            scratch = settings.scratch or (data if data.is_dir() else None)
+            with tempfile.TemporaryDirectory(prefix="backup-parcels-", dir=scratch) as staging:
+                remote = HostStore(
+                    target, Path(staging), key=settings.ssh_key, known_hosts=settings.ssh_known_hosts
+                )
+                with closing(remote):
+                    yield remote
+
+
+@contextmanager
+def _in_folder(folder: Path, where: str, *, change: bool) -> Iterator[Store]:
+    store = FolderStore(folder, where=where)
     if not change:
         yield store
         return
@@ -37,8 +62,7 @@ def open_target(settings: BackupSettings, data: Path, *, change: bool) -> Iterat
         yield store
 
 
-def _folder(text: str, data: Path) -> Path:
-    folder = Path(text).expanduser()
+def _outside(folder: Path, data: Path) -> Path:
     if folder.resolve().is_relative_to(data.resolve()):
         raise TargetError(f"{folder}: lies in the data folder", hint="name a folder of another disk")
     return folder

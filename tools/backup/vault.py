@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -24,6 +25,8 @@ from tools.backup.manifest import (
     object_name,
 )
 from tools.backup.store import Store
+
+_PLACE = re.compile(r"objects/([0-9a-f]{2})/\1[0-9a-f]{62}|backups/\w{16}\.(manifest|verified)")
 
 
 class Backup(NamedTuple):
@@ -149,8 +152,18 @@ class Vault:
         Raises:
             TargetError: the store cannot be read.
         """
-        prefix = f"{self.journal}/objects"
-        return {name.rpartition("/")[2]: size for name, size in self.store.listing(prefix).items()}
+        listed = self.store.listing(f"{self.journal}/objects")
+        names = {name.rpartition("/")[2]: (name, size) for name, size in listed.items()}
+        return {digest: size for digest, (name, size) in names.items() if name == self.object_path(digest)}
+
+    def strays(self) -> list[str]:
+        """Return files of this journal that are neither: left where a line or a process broke off.
+
+        Raises:
+            TargetError: the store cannot be read.
+        """
+        listed = self.store.listing(self.journal)
+        return sorted(name for name in listed if not _PLACE.fullmatch(name.removeprefix(f"{self.journal}/")))
 
     def known(self, backups: Iterable[Backup], objects: dict[str, int]) -> dict[tuple[str, str], Entry]:
         """Return what is stored already, by path and identity."""
