@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import NamedTuple, Protocol, Self
@@ -61,7 +61,7 @@ class _Task(NamedTuple):
 class _Worker:
     """One process, and its task if it has one."""
 
-    def __init__(self, kept_events: int) -> None:
+    def __init__(self, kept_events: int, environment: Mapping[str, str]) -> None:
         self.pipe: Connection
         self.pipe, theirs = Pipe()
         with theirs:
@@ -70,6 +70,7 @@ class _Worker:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                env={**os.environ, **environment},
             )
         self.task: _Task | None = None
 
@@ -95,14 +96,16 @@ class LocalPool:
         workers: how many.
         kept_events: recorded events that each may keep in memory; as many as a quarter of the free memory
             holds when None.
+        hash_seed: of texts in sets and tables; drawn anew for each process when None.
     """
 
-    def __init__(self, workers: int, *, kept_events: int | None = None) -> None:
+    def __init__(self, workers: int, *, kept_events: int | None = None, hash_seed: int | None = None) -> None:
         if not 1 <= workers <= MAX_WORKERS:
             raise PoolError(f"{workers} workers, expected 1 to {MAX_WORKERS}")
         self.workers = workers
         self._kept = keep_events(workers) if kept_events is None else kept_events
-        self._all = [_Worker(self._kept) for _ in range(workers)]
+        self._environment = {} if hash_seed is None else {"PYTHONHASHSEED": str(hash_seed)}
+        self._all = [_Worker(self._kept, self._environment) for _ in range(workers)]
 
     def __enter__(self) -> Self:
         return self
@@ -149,7 +152,7 @@ class LocalPool:
         task = worker.task
         assert task is not None
         worker.close()
-        fresh = _Worker(self._kept)
+        fresh = _Worker(self._kept, self._environment)
         self._all[self._all.index(worker)] = fresh
         if task.deaths + 1 < MAX_DEATHS:
             fresh.send(task._replace(deaths=task.deaths + 1))
