@@ -6,7 +6,7 @@ from tests.replay.optimise.conftest import market  # noqa: F401  # A fixture.
 from tools.cli import main
 
 CROSS = ["--strategy", "ma_cross", "--param", "fast=5", "--param", "slow=20", "--param", "quantity=10"]
-SHORT = ["--to-seq", "1000", "--cuts", "3"]
+SHORT = ["--to", "1000", "--cuts", "3"]
 
 
 def test_a_strategy_of_ours_passes(market, capsys):  # noqa: F811
