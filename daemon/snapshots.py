@@ -23,10 +23,11 @@ from daemon.trading.strategy import Strategy
 
 log = logging.getLogger(__name__)
 
-EVERY_EVENTS = 250_000
-"""Events between two snapshots; about so many at most are replayed after a crash, in 0.2 s.
+EVERY_EVENTS = 100_000
+"""Events between two snapshots; about so many at most are replayed after a crash, or to look into the past.
 
-With 50,000 closed orders a snapshot takes 3 to 5 ms of the loop, 60 ms of a thread and 0.5 MB of the disk.
+With one strategy that looks at every tick an event takes 0.8 us. With 50,000 closed orders a snapshot
+takes 3 to 5 ms of the loop, 60 ms of a thread and 0.5 MB of the disk.
 """
 
 KEEP = 3

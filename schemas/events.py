@@ -596,6 +596,23 @@ class NotificationSent(Event, frozen=True, kw_only=True, tag=68):
     detail: str
 
 
+class ParityChecked(Event, frozen=True, kw_only=True, tag=69):
+    """Somebody made the decisions of `[first_seq, last_seq]` again, with code of this hash, and compared.
+
+    `decisions` of them were equal; `different_seq` is the place of the first that was not, and `reason`
+    tells of it.
+    """
+
+    passed: bool
+    first_seq: int
+    last_seq: int
+    decisions: int
+    code_hash: str
+    different_seq: int | None
+    reason: str
+    source: str
+
+
 EVENT_TYPES: tuple[type[Event], ...] = tuple(Event.__subclasses__())
 """Every record of version 1, in order of type id."""
 

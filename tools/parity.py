@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from daemon.config import code_hash
+from daemon.config import code_hash, load
 from daemon.journal.reader import JournalReader
+from daemon.journal.written import DAY_NS
 from daemon.user_strategies import load_kinds
 from replay.parity import ParityResult, check_parity
 from replay.parity_difference import Difference, DifferenceKind
 from replay.parity_runs import Run
+from tools import client
 from tools.moments import EXPECTED, AtNs, moment, seq_of_moment
-from tools.output import print_json, print_table, progress
+from tools.output import UsageError, print_json, print_table, progress
+from tools.parity_report import report
 from tools.wording import counted
 
 _SHORT = 12
@@ -29,7 +35,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         description="Makes all decisions again from the recorded inputs, and compares them byte by byte with"
         " those that were recorded. Writes nothing; a daemon may be running. Exit code 1 when any differs.",
     )
-    parser.add_argument("data", type=Path, metavar="DATA", help="data folder, with the journal in it")
+    parser.add_argument(
+        "data", type=Path, nargs="?", metavar="DATA", help="data folder (default: as the configuration says)"
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="the daemon's TOML file: data, strategies, address"
+    )
     parser.add_argument(
         "--from", dest="first", type=moment, default=1, metavar="SEQ|TIME", help=f"first event; {EXPECTED}"
     )
@@ -37,12 +48,23 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--strategies-folder", type=Path, metavar="DIR", help="folder of strategies of your own"
     )
+    parser.add_argument("--last-day", action="store_true", help="what was written in the last 24 hours")
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="tell the daemon that runs on it: an event, a metric, /health and the LEDs say so then",
+    )
+    parser.add_argument(
+        "--url", help="address of that daemon (default: of the configuration, else TAPED_URL)"
+    )
+    parser.add_argument("--token-file", type=Path, help="file with its token (default: DATA/admin.token)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare; return 1 when a decision differs."""
+    _configure(arguments)
     kinds = load_kinds(arguments.strategies_folder)
     first_seq, end = _range(JournalReader(arguments.data / "journal"), arguments)
     total = max(0, end - first_seq + 1)
@@ -66,7 +88,26 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(as_json(result))
     else:
         _print(result)
+    if arguments.report:
+        seq = report(client.from_arguments(arguments, token_needed=True), result)
+        print(f"taped: reported, seq {seq:,}", file=sys.stderr)
     return 0 if result.passed else 1
+
+
+def _configure(arguments: argparse.Namespace) -> None:
+    """Take from the daemon's configuration what was not given."""
+    if arguments.last_day and not (arguments.first == 1 and arguments.last is None):
+        raise UsageError("--last-day names the range already", hint="leave --from and --to out")
+    if arguments.last_day:
+        arguments.first = AtNs(time.time_ns() - DAY_NS)
+    if arguments.data is None and arguments.config is None:
+        raise UsageError("DATA is missing", hint="name a data folder, or the daemon's --config FILE")
+    if arguments.config is None:
+        return
+    settings = load(arguments.config, os.environ).settings
+    arguments.data = arguments.data or settings.data
+    arguments.strategies_folder = arguments.strategies_folder or settings.strategies_folder
+    arguments.url = arguments.url or client.url_of(settings.api.host, str(settings.api.port))
 
 
 def _range(journal: JournalReader, arguments: argparse.Namespace) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from daemon.api.health import look
 from daemon.api.live import Live
 from daemon.api.metrics import Metrics
 from daemon.api.orders import Orders
+from daemon.api.parity_routes import ParityRoutes
 from daemon.api.ports import ApiSettings, Engine, Machine, Progress, Projection
 from daemon.api.problems import Problem, from_http_exception, problem_response, unavailable
 from daemon.api.reads import Reads
@@ -64,6 +65,7 @@ def create_app(  # noqa: PLR0913  # One for each part of the daemon.
     more = [
         *ControlRoutes(Control(engine), reads, guard).table(),
         *HardwareRoutes(queries, machine).table(),
+        *ParityRoutes(engine, guard).table(),
     ]
     Routes(engine, checkup, reads, Orders(engine, reads), metrics, live, guard, more).add_to(app.router)
 

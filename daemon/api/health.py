@@ -13,12 +13,15 @@ from daemon.backup_state import BackupWatch
 from daemon.disk_space import Shedder
 from daemon.sync.status import SyncStatus
 from daemon.upkeep import UpkeepStatus
-from schemas.events import DiskLevel
+from schemas.events import DiskLevel, ParityChecked
 
 NO_BACKUPS = {"state": "off", "age_s": None, "last_seq": None}
 
 MAX_LAG = 50_000
 """How many events the read model may trail before that is called degraded."""
+
+
+PARITY_FAILED = "today's code decides other than what was recorded"
 
 
 class HealthStatus(StrEnum):
@@ -103,6 +106,7 @@ def look(
         reasons += [f"{part} stands still" for part in progress.stalled()]
     for part in (machine, backups):
         reasons += [] if part is None else part.reasons()
+    reasons += _of_parity(engine.core.parity)
     if reasons:
         status = HealthStatus.DEGRADED
     if engine.stopping:
@@ -140,6 +144,12 @@ def _of_upkeep(upkeep: UpkeepStatus) -> Iterator[str]:
         yield f"old segments are not archived: {upkeep.archive.failed}"
     if upkeep.retention.failed is not None:
         yield f"old segments do not go: {upkeep.retention.failed}"
+
+
+def _of_parity(checked: ParityChecked | None) -> list[str]:
+    if checked is None or checked.passed:
+        return []
+    return [f"{PARITY_FAILED}: {checked.reason}"]
 
 
 def _of_disk(shedder: Shedder) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
@@ -132,6 +133,7 @@ class Metrics:
         yield _state(
             "taped_disk_level", "1 for the rung that disk space is on", "level", DiskLevel, health.disk
         )
+        yield from self._parity()
         yield self._orders()
         yield from self._breakers()
         if self._sync.enabled:
@@ -149,6 +151,22 @@ class Metrics:
         for part, age_s in health.progress.items():
             family.add_metric([part], age_s)
         yield family
+
+    def _parity(self) -> Iterator[Metric]:
+        checked = self._engine.core.parity
+        if checked is None:
+            return
+        age_s = max(0, time.time_ns() - checked.ts_ns) / _NS
+        yield from _gauges(
+            ("taped_parity_passed", "1 when the last comparison of decisions passed", float(checked.passed)),
+            ("taped_parity_age_seconds", "Time since that comparison", age_s),
+            ("taped_parity_decisions", "Decisions that were equal in it", checked.decisions),
+            (
+                "taped_parity_different_seq",
+                "Place of the first that was not; 0: none",
+                checked.different_seq or 0,
+            ),
+        )
 
     def _archiving(self) -> Iterator[Metric]:
         upkeep = self._upkeep

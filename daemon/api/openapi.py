@@ -7,6 +7,7 @@ from typing import Any
 
 from daemon.api import openapi_control as control
 from daemon.api import openapi_hardware as hardware
+from daemon.api import openapi_parity as parity
 from daemon.api.openapi_parts import (
     CURSOR,
     DECIMAL,
@@ -441,9 +442,9 @@ def document() -> dict[str, Any]:
             ),
         },
         "servers": [{"url": "/"}],
-        "paths": {**_operations(), **control.operations(), **hardware.operations()},
+        "paths": {**_operations(), **control.operations(), **hardware.operations(), **parity.operations()},
         "components": {
-            "schemas": {**SCHEMAS, **control.SCHEMAS, **hardware.SCHEMAS},
+            "schemas": {**SCHEMAS, **control.SCHEMAS, **hardware.SCHEMAS, **parity.SCHEMAS},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }

@@ -32,6 +32,7 @@ from schemas.events import (
     Event,
     FanSet,
     OperatorCommand,
+    ParityChecked,
     Scalar,
     TradingState,
 )
@@ -55,6 +56,7 @@ class Core(Protocol):
 
     trading_state: TradingState
     trading_source: str
+    parity: ParityChecked | None
 
 
 class Shedder(Protocol):
@@ -264,6 +266,9 @@ class Hardware:
         yield {TradingState.HALTED: "halted", TradingState.REDUCING: "reducing"}.get(state, "active")
         if self._alarm.troubled:
             yield "degraded" if self._alarm.sounding else "acknowledged"
+        parity = None if core is None else core.parity
+        if parity is not None and not parity.passed and self._alarm.sounding:
+            yield "parity_failed"
         if any(state is not BreakerState.CLOSED for state in self._database_breakers.values()):
             yield "sync_late"
         if self._backup_old():

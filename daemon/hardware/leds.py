@@ -37,6 +37,7 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern("arming", "error", WHITE, "#.", "the button is held: at 3 s it is the kill switch"),
     Pattern("halted", "error", RED, "#", "trading is halted"),
     Pattern("stalled", "error", RED, "##.", "event loop, journal or thermal control stands still"),
+    Pattern("parity_failed", "error", RED, "#.#.#.....", "today's code decides other than what was recorded"),
     Pattern("degraded", "error", RED, "#####.....", "something is wrong, and nobody has acknowledged it"),
     Pattern("throttled", "throttled", YELLOW, "#", "under-voltage or throttling now"),
     Pattern("reducing", "trading", YELLOW, "##.##.....", "orders that open risk are refused"),

@@ -43,6 +43,7 @@ from schemas.events import (
     OrderSubmitted,
     OrderTriggered,
     OrderUnknown,
+    ParityChecked,
     ReconciliationFound,
     ReplaceDenied,
     ReplaceRejected,
@@ -102,6 +103,7 @@ class Answers(Decisions):
             **dict.fromkeys((DaemonStarted, StrategyStarted), self._allocate),
             OperatorCommand: CommandAnswers(view, pending).answer,
             ReconciliationFound: self._reconciliation,
+            ParityChecked: self._compared,
         }
 
     def fault(self, event: Event, error: TapedError) -> None:
@@ -240,6 +242,11 @@ class Answers(Decisions):
     def _ticked(self, seq: int, event: ClockTicked) -> None:
         self._pending.extend(self._view.risk.missing())
         self._allocate(seq, event)
+
+    def _compared(self, seq: int, event: ParityChecked) -> None:  # noqa: ARG002
+        if not event.passed:
+            subject = "today's code decides other than what was recorded"
+            self.notify(Severity.ERROR, subject, event.reason)
 
     def _reconciliation(self, seq: int, event: ReconciliationFound) -> None:  # noqa: ARG002
         if event.explained:

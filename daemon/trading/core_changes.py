@@ -38,6 +38,7 @@ from schemas.events import (
     OrderSubmitted,
     OrderTriggered,
     OrderUnknown,
+    ParityChecked,
     ReconciliationFound,
     ReplaceDenied,
     ReplaceRejected,
@@ -113,6 +114,7 @@ class CoreChanges(CoreState):
             TradingPaused: self._paused,
             DaemonStarted: self._daemon_started,
             ClockTicked: self._ticked,
+            ParityChecked: self._compared,
         }
 
     def _nothing(self, seq: int, event: Event) -> None:
@@ -259,6 +261,9 @@ class CoreChanges(CoreState):
         self.currency = currency if isinstance(currency, str) else ""
         self.strategies.configure(event.settings)
         self.risk.daemon_started(event)
+
+    def _compared(self, seq: int, event: ParityChecked) -> None:  # noqa: ARG002
+        self.parity = event
 
     def _ticked(self, seq: int, event: ClockTicked) -> None:  # noqa: ARG002
         self.risk.ticked(event)

@@ -21,6 +21,7 @@ from daemon.trading.valuation import Exchange, Total, Worth, worth_by_currency
 from schemas.errors import TapedError
 from schemas.events import (
     InstrumentDefined,
+    ParityChecked,
     TradingState,
 )
 
@@ -39,6 +40,7 @@ class CoreState:
         kinds: strategy classes by kind.
 
     Attributes:
+        parity: the last comparison of decisions with those made again; None before the first.
         instrument_states: of instruments that may not be traded as `trading_state` allows.
         flattening: while the kill switch closes positions, the instruments whose closing order came to
             nothing; else None.
@@ -70,6 +72,7 @@ class CoreState:
         self.taker_fee_ppm = 0
         self.currency = ""
         self.venue_state = b""
+        self.parity: ParityChecked | None = None
         self.exchange = Exchange(self.instruments)
         self.risk = Risk(self)
         self.strategies = Runners(kinds, self.books, self)
@@ -151,4 +154,5 @@ class CoreState:
             "configured": self.strategies.configured,
             "stopped": dict(self.strategies.stopped),
             "history": self.strategies.history.state(),
+            "parity": msgspec.to_builtins(self.parity),
         }

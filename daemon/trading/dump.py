@@ -31,6 +31,7 @@ from schemas.errors import TapedError
 from schemas.events import (
     InstrumentDefined,
     OrderRequested,
+    ParityChecked,
     Quote,
     ReplaceRequested,
     SessionCalendarDefined,
@@ -125,6 +126,7 @@ class _Head(msgspec.Struct, array_like=True):
     currency: str = ""
     venue_state: bytes = b""
     risk: RiskDump = RiskDump()
+    parity: ParityChecked | None = None
 
 
 LIFTS: Mapping[str, Lift] = {}
@@ -216,6 +218,7 @@ def dump(core: Core, venue_state: bytes = b"") -> CoreDump:
                 allocator=core.strategies.allocator.dump(),
                 configured=core.strategies.configured,
                 stopped=core.strategies.stopped,
+                parity=core.parity,
             )
         )
     except (StrategyError, OverflowError, UnicodeEncodeError) as error:
@@ -261,6 +264,7 @@ def _load(core: Core, parts: Iterator[bytes | memoryview], *, or_stop: bool) -> 
     core.taker_fee_ppm = head.taker_fee_ppm
     core.currency = head.currency
     core.venue_state = head.venue_state
+    core.parity = head.parity
     for calendar in head.calendars:
         core.calendars.define(calendar)
     core.instrument_states.update(head.instrument_states)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -88,18 +89,23 @@ class Session:
         (self.strategies / "turns.py").write_text(USER_STRATEGY)
         (folder / "taped.toml").write_text(CONFIGURATION)
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def begin(self) -> tuple[subprocess.Popen[bytes], str]:
+        """Start a daemon; return it and its address."""
         command = [sys.executable, "-m", "tools.cli", "run", "--json"]
         command += ["--config", str(self.folder / "taped.toml"), "--data", str(self.data)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert process.stdout is not None
         # It prints one JSON object once it is ready.
-        assert any(line.startswith(b"}") for line in process.stdout), "the daemon did not start"
-        return process
+        text = b""
+        for line in process.stdout:
+            text += line
+            if line.startswith(b"}"):
+                break
+        return process, json.loads(text)["url"]
 
     def run(self, seconds: float, end: signal.Signals) -> None:
         """Let a daemon trade for some seconds, then end it by a signal."""
-        process = self.start()
+        process, _ = self.begin()
         time.sleep(seconds)
         process.send_signal(end)
         process.communicate(timeout=30)

@@ -64,8 +64,9 @@ def test_every_taped_command_of_a_unit_exists(project_root, name, capsys) -> Non
     for words in re.findall(r"^Exec\w+=-?/opt/taped/\.venv/bin/taped (.*)$", text, re.MULTILINE):
         command = [word for word in words.split() if not word.startswith(("-", "/"))]
         assert cli.main([*command, "--help"]) == 0
+        told = capsys.readouterr().out
         for flag in re.findall(r"--[a-z-]+", words):
-            assert flag in capsys.readouterr().out
+            assert flag in told
 
 
 def test_the_template_is_the_service_with_a_name_of_its_own(project_root) -> None:
