@@ -21,11 +21,13 @@ from daemon.trading.gate import hold_back
 from daemon.trading.skim import is_plain
 from daemon.venue.paper import PaperVenue, VenueOptions
 from daemon.venue.paper.options import recorded
+from replay.clock import Clock
 from replay.recorder import Recorder
 from schemas.codec import CODEC, AnyEvent
 from schemas.errors import TapedError
 from schemas.events import (
     Bar,
+    ClockTicked,
     DaemonStarted,
     Event,
     FeedGap,
@@ -49,7 +51,9 @@ MAX_ROUNDS = 1_000
 _CHUNK = 1_024
 _NOTED = frozenset({StrategyStopped, NotificationQueued, OrderDenied})
 _RECORDED = frozenset({OrderSubmitted, OrderFilled})
-_DEFINITIONS = frozenset({InstrumentDefined, SessionCalendarDefined})
+_PLACED = frozenset({InstrumentDefined, SessionCalendarDefined, ClockTicked, DaemonStarted, OperatorCommand})
+IMPORT_START = "import.start"
+"""Command in front of imported events."""
 _TRADES = frozenset({Trade})
 _TICKS = frozenset({Trade, Quote, Bar, FeedStatus, FeedGap})
 
@@ -222,6 +226,7 @@ class _Run:
         self._counts: dict[type[Event], int] = {}
         self._started: dict[str, int] = {}
         self._kinds: set[type[Any]] = set()
+        self.clock = Clock(core, venue, lambda ts_ns: self._tick(ClockTicked(ts_ns=ts_ns, synchronized=True)))
         self.recorder = recorder
         self._noted = _NOTED
         if recorder is not None:
@@ -233,7 +238,7 @@ class _Run:
         kinds = set(map(type, events))
         self._kinds |= kinds
         if not kinds <= _TICKS:
-            if kinds & _DEFINITIONS:
+            if kinds & _PLACED:
                 self._by_runs(events)
                 return
             events = [event for event in events if type(event) in _TICKS]
@@ -242,15 +247,16 @@ class _Run:
 
     def _take_ticks(self, events: Sequence[Any], *, plain: bool = False) -> None:
         """Take market events, as a whole or as a recorder cuts them; plain: trades that can be skimmed."""
+        if not events:
+            return
         take = self._take_trades if plain else self.take
-        if self.recorder is None:
-            take(events)
-        else:
-            for piece in self.recorder.pieces(events):
-                take(piece)
+        watched = (events,) if self.recorder is None else self.recorder.pieces(events)
+        for piece in watched:
+            for part in self.clock.pieces(piece):
+                take(part)
 
     def _by_runs(self, events: Sequence[AnyEvent]) -> None:
-        """Take a batch that defines something: each definition between the ticks around it."""
+        """Take a batch with events that have a place between ticks: definitions, and the clock's own."""
         ticks: list[Event] = []
         for event in events:
             if type(event) in _TICKS:
@@ -265,6 +271,16 @@ class _Run:
                 self._take_ticks(ticks)
                 self.take([event])
                 ticks = []
+            elif isinstance(event, ClockTicked):
+                self.result.events += len(ticks)
+                self._take_ticks(ticks)
+                self.clock.recorded = True
+                self._tick(event)
+                ticks = []
+            elif isinstance(event, DaemonStarted):
+                self.clock.recorded = True
+            elif isinstance(event, OperatorCommand) and event.command == IMPORT_START:
+                self.clock.recorded = False
         self.result.events += len(ticks)
         self._take_ticks(ticks)
 
@@ -302,12 +318,27 @@ class _Run:
 
     def _step(self, event: Any) -> None:
         """Pass one input through core and venue while an order works."""
+        if self.venue.next_end_ns <= event.ts_ns:
+            self.clock.end_orders(event.ts_ns)
         self._let_arrive(event.ts_ns)
         seq = self.core.next_seq
         self._record(self.core.advance(iter((event,))))
         # The venue sees the event after the strategy has; orders in answer to it arrive later.
         self._report(self.venue.on_event(event, seq))
         self._settle(event.ts_ns)
+
+    def _tick(self, tick: ClockTicked) -> None:
+        """Pass a tick of the clock; one without an answer takes no number, as if it had never come."""
+        self._let_arrive(tick.ts_ns)
+        core = self.core
+        seq = core.next_seq
+        decisions = core.advance_one(tick)
+        if decisions:
+            self._record(decisions)
+        else:
+            core.next_seq = seq
+        self._report(self.venue.on_event(tick, seq))
+        self._settle(tick.ts_ns)
 
     def _settle(self, now_ns: int) -> None:
         """Pass orders to the venue and its reports to the core until both are still."""

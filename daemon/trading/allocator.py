@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from daemon.trading.allocation import METHODS, shares
+from daemon.trading.bars import NEVER
 from daemon.trading.money import PPM
 from schemas.events import Scalar
 
@@ -123,6 +124,10 @@ class Allocator:
         self._worth = {name: dict(now.get(name, {})) for name in self._returns}
         self._equity = dict(equity())
         self._next_ns = ((ts_ns - at_ns) // _DAY_NS + 1) * _DAY_NS + at_ns
+
+    def clock_due_ns(self, from_ns: int) -> int:
+        """Return the first time from the given one on at which a tick of the clock closes a day."""
+        return max(from_ns, self._next_ns or 0) if self._terms.method else NEVER
 
     def share_ppm(self) -> dict[str, int]:
         """Return each running strategy's share, rounded down."""

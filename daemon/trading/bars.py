@@ -33,6 +33,7 @@ from schemas.events import Bar, BarSide, Quote, Trade
 
 SECOND = 10**9
 MAX_AHEAD_NS = 60 * SECOND
+NEVER = MAX_INTEGER
 GRACE_NS = SECOND
 """How long the clock leaves a bar open for ticks that are on their way."""
 FRESH_NS = 60 * SECOND
@@ -114,6 +115,8 @@ class BarBuilder:
         on_trade: takes a trade; None for bars of quotes.
         on_quote: takes a quote, once the book has; None for bars of trades.
         on_clock: takes our time; ends a bar by time that is over.
+        clock_due_ns: returns the first of our times from the given one on that would end the open bar,
+            NEVER when none would; while no bar by time is open, the second time it is given.
         add: takes a finished shorter bar instead of its ticks.
         open_bar: returns what has come of the bar that is not complete, or None.
         dump: returns all later bars depend on as plain values.
@@ -123,6 +126,7 @@ class BarBuilder:
     on_trade: Callable[[Trade], None] | None
     on_quote: Callable[[Quote], None] | None
     on_clock: Callable[[int], None]
+    clock_due_ns: Callable[[int, int], int]
     add: Callable[[Bar], None]
     open_bar: Callable[[], Bar | None]
     dump: Callable[[], list[Any]]
@@ -205,6 +209,14 @@ def _by_time(spec: BarSpec, book: Book, emit: Callable[[Bar], None]) -> BarBuild
         if end != _NONE_OPEN and GRACE_NS <= ts_ns - end <= GRACE_NS + FRESH_NS:
             finish(ts_ns)
 
+    def clock_due_ns(from_ns: int, unopened_ns: int) -> int:
+        if end == _NONE_OPEN:
+            return unopened_ns
+        due_ns = end + GRACE_NS
+        if from_ns <= due_ns:
+            return due_ns
+        return from_ns if from_ns <= due_ns + FRESH_NS else NEVER
+
     def add(bar: Bar) -> None:
         nonlocal high, low, close, volume
         start_ns = bar.ts_ns - bar.interval_ns
@@ -225,6 +237,7 @@ def _by_time(spec: BarSpec, book: Book, emit: Callable[[Bar], None]) -> BarBuild
         on_trade=on_trade if side is BarSide.TRADE else None,
         on_quote=_quote_hook(side, book, on_price),
         on_clock=on_clock,
+        clock_due_ns=clock_due_ns,
         add=add,
         open_bar=lambda: None if end == _NONE_OPEN else told(end),
         dump=dump,
@@ -293,6 +306,7 @@ def _by_amount(spec: BarSpec, book: Book, emit: Callable[[Bar], None]) -> BarBui
         on_trade=on_trade if side is BarSide.TRADE else None,
         on_quote=_quote_hook(side, book, on_price),
         on_clock=lambda _: None,
+        clock_due_ns=lambda _, __: NEVER,
         add=_refuse,
         open_bar=lambda: told(end) if count else None,
         dump=dump,

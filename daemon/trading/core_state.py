@@ -128,6 +128,23 @@ class CoreState:
         """Return the cash that working orders do not need, as money."""
         return free_cash(currency, self)
 
+    def clock_due_ns(self, from_ns: int, unopened_ns: int) -> int:
+        """Return the first time from the given one on at which a tick of the clock may do anything.
+
+        `NEVER` of `daemon.trading.bars` when none would, as long as nothing else comes.
+
+        Args:
+            from_ns: the time to begin at.
+            unopened_ns: what counts for bars that no tick of the market has begun yet.
+        """
+        risk = self.risk
+        if risk.watches or risk.watch.broken or risk.protections.due:
+            return from_ns
+        if risk.always_asked or risk.asked_when_opening:
+            # One of the rules wants to know whether the clock is right.
+            return from_ns
+        return self.strategies.clock_due_ns(from_ns, unopened_ns)
+
     def state(self) -> dict[str, Any]:
         """Return everything the core knows as plain exact values, for comparison."""
         return {

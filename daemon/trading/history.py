@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from daemon.trading.bars import SIDES, BarBuilder, BarError, BarSpec, Unit, bar_builder, parse_spec
+from daemon.trading.bars import NEVER, SIDES, BarBuilder, BarError, BarSpec, Unit, bar_builder, parse_spec
 from daemon.trading.books import BarHook, Book, QuoteHook, TradeHook
 from schemas.codec import CODEC
 from schemas.events import Bar, InstrumentDefined, Quote, Scalar, Trade
@@ -169,6 +169,20 @@ class History:
         """End the bars by time that are over."""
         for series in list(self._all()):
             series.builder.on_clock(ts_ns)
+
+    def clock_due_ns(self, from_ns: int, unopened_ns: int) -> int:
+        """Return the first time from the given one on at which a tick of the clock ends a bar.
+
+        Args:
+            from_ns: the time to begin at.
+            unopened_ns: what counts for bars that no tick of the market has begun yet.
+        """
+        least = NEVER
+        for each in self._series.values():
+            for series in each.values():
+                due_ns = series.builder.clock_due_ns(from_ns, unopened_ns)
+                least = min(least, due_ns)
+        return least
 
     def _all(self) -> Iterator[Series]:
         for series in self._series.values():

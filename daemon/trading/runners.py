@@ -281,6 +281,16 @@ class Runners(Mapping[str, Runner]):
             if runner.times:
                 self.call(strategy_id, runner.strategy.on_timer, event)
 
+    def clock_due_ns(self, from_ns: int, unopened_ns: int) -> int:
+        """Return the first time from the given one on at which a tick of the clock may do anything.
+
+        Arguments as of `History.clock_due_ns`.
+        """
+        for runner in self._runners.values():
+            if runner.times:
+                return from_ns
+        return min(self.allocator.clock_due_ns(from_ns), self.history.clock_due_ns(from_ns, unopened_ns))
+
     def _worths(self) -> dict[str, dict[str, int]]:
         return {strategy_id: runner.worth() for strategy_id, runner in self._runners.items()}
 

@@ -82,6 +82,11 @@ class PaperVenue:
         """See `Venue.due_ns`."""
         return self._under_way[0][0] if self._under_way else None
 
+    @property
+    def next_end_ns(self) -> int:
+        """When the time of a working order is over first, or earlier; NEVER for none."""
+        return self._next_end_ns if self.matching.working else NEVER
+
     def configure(self, options: VenueOptions) -> None:
         """Fill by other options from here on."""
         self.options = self.matching.options = options
