@@ -476,7 +476,7 @@ class _Run:
         return result
 
 
-def _settings(options: VenueOptions, currency: str) -> DaemonStarted:
+def _settings(options: VenueOptions, currency: str = "") -> DaemonStarted:
     settings = recorded(options)
     if currency:
         settings[CURRENCY_SETTING] = currency
