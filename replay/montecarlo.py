@@ -106,7 +106,10 @@ def simulate(
         MonteCarloError: fewer than two results, or more to draw than `MAX_STEPS`.
     """
     if len(results) < 2:  # noqa: PLR2004
-        raise MonteCarloError(f"{len(results)} closed trades, expected at least 2 to be drawn from")
+        raise MonteCarloError(
+            f"{len(results)} closed trades, expected at least 2 to be drawn from",
+            hint="`taped replay backtest` with the same flags says whether orders were denied",
+        )
     if paths < 1 or paths * len(results) > MAX_STEPS:
         most = max(1, MAX_STEPS // len(results))
         raise MonteCarloError(f"{paths:,} paths of {len(results):,} trades, expected 1 to {most:,} paths")

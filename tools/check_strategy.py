@@ -6,11 +6,12 @@ import argparse
 from dataclasses import asdict
 
 from replay.strategy_checks import CUTS, Check, check_strategy
+from replay.strategy_runs import MAX_EVENTS
 from tools.backtest import describe_strategies
 from tools.event_text import time_text
 from tools.optimise import kind_of
 from tools.output import print_json, print_table
-from tools.spec_flags import add_spec_flags, spec_of
+from tools.spec_flags import add_spec_flags, between, spec_of
 
 MAX_CUTS = 1_000
 
@@ -27,11 +28,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     add_spec_flags(parser)
     parser.add_argument(
-        "--cuts", type=int, default=CUTS, metavar="N", help="times to cut the future off (%(default)s)"
+        "--cuts",
+        type=between(0, MAX_CUTS),
+        default=CUTS,
+        metavar="N",
+        help="times to cut the future off (%(default)s)",
     )
     parser.add_argument(
         "--warmup",
-        type=int,
+        type=between(0, MAX_EVENTS),
         metavar="TICKS",
         help="after so many ticks a later beginning may make no difference; half of them if left out",
     )
@@ -43,8 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Check; 1 when a check was not passed."""
     spec = spec_of(arguments)
     kind_of(spec)
-    cuts = min(max(0, arguments.cuts), MAX_CUTS)
-    checks = check_strategy(spec, cuts=cuts, warmup=arguments.warmup)
+    checks = check_strategy(spec, cuts=arguments.cuts, warmup=arguments.warmup)
     failed = any(check.passed is False for check in checks)
     if arguments.json:
         print_json({"passed": not failed, "checks": [asdict(check) for check in checks]})

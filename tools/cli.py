@@ -50,6 +50,9 @@ COMMANDS: Mapping[str, Command | Group] = {
             "parity": Command("tools.parity", "make all decisions again from the inputs and compare them"),
             "export": Command("tools.export", "write tables for pandas, polars and DuckDB"),
             "optimise": Command("tools.optimise", "search a strategy's parameters, on all cores"),
+            "montecarlo": Command(
+                "tools.montecarlo", "tell the odds of ruin and gain from a backtest's trades"
+            ),
             "check-strategy": Command(
                 "tools.check_strategy", "find out whether a strategy looks ahead, or needs more of the past"
             ),

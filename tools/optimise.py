@@ -16,7 +16,7 @@ import msgspec
 
 from daemon.trading.strategy import Strategy
 from daemon.user_strategies import load_kinds
-from replay.optimise.folds import WALKS
+from replay.optimise.folds import MAX_FOLDS, WALKS
 from replay.optimise.objective import Constraint, ObjectiveError, parse_constraint, parse_objectives
 from replay.optimise.pool import MAX_WORKERS, LocalPool, Pool, all_cores
 from replay.optimise.run import Found, Goal, run_search, summarise
@@ -29,7 +29,7 @@ from replay.spec import BacktestSpec
 from schemas.events import Scalar
 from tools.backtest import describe_strategies
 from tools.output import UsageError, print_json, print_table, progress
-from tools.spec_flags import add_spec_flags, flags_of, spec_of
+from tools.spec_flags import add_spec_flags, between, flags_of, spec_of
 from tools.wording import counted
 
 SHOWN = 10
@@ -52,7 +52,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--study", type=Path, metavar="FILE", help="keep results in a file, and go on from it"
     )
-    parser.add_argument("--top", type=int, default=SHOWN, metavar="N", help="results to show (%(default)s)")
+    parser.add_argument(
+        "--top", type=between(1, MAX_TRIALS), default=SHOWN, metavar="N", help="results to show (%(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -76,7 +78,9 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
         default="grid",
         help="all, any, or what optuna's TPE proposes (%(default)s)",
     )
-    group.add_argument("--trials", type=_trials, metavar="N", help="at most; 100 unless the search is a grid")
+    group.add_argument(
+        "--trials", type=between(1, MAX_TRIALS), metavar="N", help="at most; 100 unless the search is a grid"
+    )
     group.add_argument(
         "--objective",
         default="sharpe",
@@ -92,13 +96,19 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
         help="try each winner on the time behind its search; searches begin together, or move on",
     )
     group.add_argument(
-        "--folds", type=int, default=5, metavar="N", help="walk forward so often (%(default)s)"
+        "--folds",
+        type=between(1, MAX_FOLDS),
+        default=5,
+        metavar="N",
+        help="walk forward so often (%(default)s)",
     )
     for name, what in (("train", "search"), ("test", "test")):
         group.add_argument(
             f"--{name}", type=_span, metavar="SPAN", help=f"length of each {what}, such as 10d or 6h"
         )
-    group.add_argument("--workers", type=_workers, metavar="N", help="processes; all cores if left out")
+    group.add_argument(
+        "--workers", type=between(1, MAX_WORKERS), metavar="N", help="processes; all cores if left out"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -327,23 +337,9 @@ def _process_age() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / 100
 
 
-def _trials(text: str) -> int:
-    return _between(text, 1, MAX_TRIALS)
-
-
-def _workers(text: str) -> int:
-    return _between(text, 1, MAX_WORKERS)
-
-
 def _span(text: str) -> int:
     """Return a length of time in ns."""
     unit_s = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}.get(text[-1:], 0)
     if not unit_s or not text[:-1].isdigit() or not 0 < int(text[:-1]) <= MAX_SPAN:
         raise argparse.ArgumentTypeError(f"{text}, expected a whole number and d, h, m or s")
     return int(text[:-1]) * unit_s * 10**9
-
-
-def _between(text: str, low: int, high: int) -> int:
-    if not low <= int(text) <= high:
-        raise argparse.ArgumentTypeError(f"{text}, expected {low} to {high:,}")
-    return int(text)

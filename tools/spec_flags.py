@@ -58,7 +58,7 @@ def add_spec_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seed",
-        type=_between(0, MAX_SEED),
+        type=between(0, MAX_SEED),
         default=1,
         metavar="N",
         help="of every draw: equal seeds, equal results (%(default)s)",
@@ -111,11 +111,11 @@ def _add_reading_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--format", choices=FORMATS, help="format of the files, where it cannot be told")
     for option, text in _READING.items():
         group.add_argument(option, type=_text, help=text)
-    scale = _between(0, MAX_SCALE_SUM)
+    scale = between(0, MAX_SCALE_SUM)
     group.add_argument("--price-scale", type=scale, metavar="N", help="decimals of prices")
     group.add_argument("--quantity-scale", type=scale, metavar="N", help="decimals of quantities")
     group.add_argument(
-        "--multiplier", type=_between(1, MAX_TERM), metavar="N", help="value of one price unit of a contract"
+        "--multiplier", type=between(1, MAX_TERM), metavar="N", help="value of one price unit of a contract"
     )
 
 
@@ -271,7 +271,7 @@ def _limited(key: str, value: int) -> int:
     return value
 
 
-def _between(low: int, high: int) -> Callable[[str], int]:
+def between(low: int, high: int) -> Callable[[str], int]:
     """Return what reads an integer of these limits, in plain digits."""
 
     def read(text: str) -> int:

@@ -81,7 +81,7 @@ def test_nothing_that_counts_is_a_problem_and_says_why(optimise):
         (["--range", "speed=1:2"], 2, "no parameter 'speed'"),
         (["--strategy", "none"], 2, "no kind 'none'"),
         (["--workers", "0"], 2, "expected 1 to 256"),
-        (["--trials", "0"], 2, "expected 1 to 20,000"),
+        (["--trials", "0"], 2, "expected 1 to 20000"),
         (["--cash", "0"], 2, "above zero"),
     ],
 )
