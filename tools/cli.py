@@ -64,6 +64,7 @@ COMMANDS: Mapping[str, Command | Group] = {
         {
             "init": Command("tools.sync_init", "make a database ready, or bring it up to date"),
             "once": Command("tools.sync_once", "ship what the database lacks, and end"),
+            "status": Command("tools.sync_status", "how far the journal is in the database"),
             "verify": Command("tools.sync_verify", "compare journal and database, name the first difference"),
             "stats": Command("tools.sync_stats", "how big the database is, and what compression saves"),
             "tune": Command("tools.sync_tune", "settings for PostgreSQL on a Raspberry Pi"),

@@ -120,6 +120,7 @@ async def ship_all(
         while packet := await shipping.ship_next():
             events += packet.events
             progress(packet)
+        await shipping.shipper.ship_derived(directory.parent)
     finally:
         await shipping.close()
     return events

@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
 
+from daemon.readmodel.database import ReadModelError
 from daemon.sync import schema
 from daemon.sync.copy_format import HEADER, TRAILER
+from daemon.sync.derived import ship_derived
 from daemon.sync.errors import DatabaseAwayError, OvertakenError, SyncError
 from daemon.sync.packets import Packet
 from daemon.sync.rows import Scales
@@ -30,6 +33,7 @@ from daemon.sync.tables import INSTRUMENTS, Table
 CONNECT_SECONDS = 10.0
 COMMAND_SECONDS = 60.0
 
+_WATERMARK = "SELECT first_seq, seq, ts_ns FROM taped.watermarks WHERE journal = $1"
 _REDEFINE = "(journal, instrument_id) DO UPDATE SET " + ", ".join(
     f"{name} = excluded.{name}" for name in INSTRUMENTS.columns
 )
@@ -133,9 +137,7 @@ class Shipper:
 
     async def reload(self) -> None:
         """Read watermark and instruments anew."""
-        row = await self._connection.fetchrow(
-            "SELECT first_seq, seq, ts_ns FROM taped.watermarks WHERE journal = $1", self._journal
-        )
+        row = await self._connection.fetchrow(_WATERMARK, self._journal)
         self.watermark = Watermark(*row)
         rows = await self._connection.fetch(
             "SELECT instrument_id, price_scale, quantity_scale FROM taped.instruments WHERE journal = $1",
@@ -206,6 +208,19 @@ class Shipper:
         )
         return int(moved.rpartition(" ")[2])
 
+    async def ship_derived(self, data: Path) -> int:
+        """Ship positions and equity up to the watermark; return how many rows.
+
+        A read model that cannot be read is told of elsewhere, and its rows come when it can.
+
+        Raises:
+            DatabaseAwayError: the line or the server failed.
+            SyncError: the database refused a row.
+        """
+        with translated(), suppress(ReadModelError):
+            return await ship_derived(self._connection, data, self._journal.hex)
+        return 0
+
     async def close(self) -> None:
         """Say goodbye to the server; a line that is gone is let go."""
         try:
@@ -227,6 +242,23 @@ async def connect(dsn: str) -> Any:
         # What is confirmed may be let go of here, so it must outlive a crash there.
         server_settings={"application_name": "taped", "synchronous_commit": "on", "timezone": "UTC"},
     )
+
+
+async def read_watermark(dsn: str, journal_id: str) -> Watermark | None:
+    """Return how far a journal is shipped; None where the database does not know it.
+
+    Raises:
+        DatabaseAwayError: the database does not answer.
+        SyncError: it refuses us, or its schema is not ours.
+    """
+    with translated():
+        connection = await connect(dsn)
+        try:
+            await schema.check(connection)
+            row = await connection.fetchrow(_WATERMARK, UUID(journal_id))
+        finally:
+            connection.terminate()
+    return None if row is None else Watermark(*row)
 
 
 async def _stream(chunks: list[bytes]) -> AsyncIterator[bytes]:

@@ -19,6 +19,8 @@ from daemon.journal.reader import Batch, JournalReader
 from daemon.sync import schema
 from daemon.sync.canonical import field_sql, field_texts, row_sql, row_text
 from daemon.sync.copy_format import MISFITS, encode_row
+from daemon.sync.derived import first_derived_difference
+from daemon.sync.differences import Difference
 from daemon.sync.errors import SyncError
 from daemon.sync.rows import RowMaker, misfit
 from daemon.sync.shipper import connect, translated
@@ -32,19 +34,6 @@ FEW = 256
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-
-
-class Difference(NamedTuple):
-    """The first place where journal and database tell different things.
-
-    `journal` and `database` are the field's values as text; `field` is `row` where all of it is missing.
-    """
-
-    seq: int
-    table: str
-    field: str
-    journal: str
-    database: str
 
 
 @dataclass(slots=True)
@@ -152,6 +141,10 @@ class Verifier:
             progress(len(rows))
         found.sha256 = digest.hexdigest()
         found.strangers = await self._strangers(found, mark)
+        if found.difference is None:
+            found.difference = await first_derived_difference(
+                self._connection, self._reader.directory.parent, self._journal, found.rows
+            )
         return found
 
     def _ranges(self, first: int, last: int) -> Iterator[list[_Row]]:

@@ -62,6 +62,8 @@ class Worker:
             events += 0 if packet is None else packet.events
             # What came while the last packet was on its way can wait for company.
             caught_up = packet is None or packet.events < self._job.batch_events // 2
+        if caught_up:
+            await shipper.ship_derived(self._directory.parent)
         return Shipped(
             place=self._place,
             seq=shipper.watermark.seq,

@@ -70,3 +70,28 @@ def test_verify_tells_what_is_equal_and_what_is_not(dsn_file, database, data_fol
     fetch(database, "UPDATE taped.trades SET quantity = 2 WHERE seq = 7")
     assert main(["sync", "verify", str(data_folder), "--dsn-file", str(dsn_file)]) == 1
     assert "trades.quantity is 1 in the journal, 2 in the database" in capsys.readouterr().out
+
+
+def test_status_tells_journal_and_database_and_that_no_daemon_runs(dsn_file, data_folder, capsys):
+    write(data_folder, trades(1, 120))
+    main(["sync", "once", str(data_folder), "--dsn-file", str(dsn_file)])
+    write(data_folder, trades(121, 5))
+    capsys.readouterr()
+    words = ["sync", "status", str(data_folder), "--dsn-file", str(dsn_file), "--url", "http://127.0.0.1:1"]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert "up to seq 125" in told
+    assert "behind    5 events" in told
+    assert "none that can be asked" in told
+
+
+def test_status_of_a_database_that_is_away_says_so(data_folder, tmp_path, capsys):
+    write(data_folder, trades(1, 5))
+    file = tmp_path / "dsn"
+    file.touch(0o600)
+    file.write_text("postgresql://me:secret@127.0.0.1:1/x")
+    words = ["sync", "status", str(data_folder), "--dsn-file", str(file), "--json"]
+    assert main([*words, "--url", "http://127.0.0.1:1"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert "no way to the database" in told["problem"]
+    assert "secret" not in json.dumps(told)

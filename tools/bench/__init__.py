@@ -29,6 +29,7 @@ SUITES = {
     "pipeline": Suite("tools.bench.pipeline", "Binance messages to durable, decided and projected"),
     "replay": Suite("tools.bench.replay", "a strategy over a recorded journal"),
     "api": Suite("tools.bench.api", "HTTP latency while 20,000 events/s are ingested"),
+    "sync": Suite("tools.bench.sync", "the journal to PostgreSQL, also beside a busy daemon"),
     "start": Suite("tools.bench.start", "a start with ten million events of history"),
     "memory": Suite("tools.bench.memory", "resident memory of the demo after a minute"),
 }

