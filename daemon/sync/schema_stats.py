@@ -88,7 +88,9 @@ async def _in_chunks(connection: Connection, name: str, edition: Edition) -> Tab
     if edition is Edition.COMMUNITY:
         found = await connection.fetch(_COLUMNS, f"taped.{name}")
         columnar, before, after = tuple(found[0]) if found else (0, 0, 0)
-    return TableStats(name, row["rows"], row["bytes"] or 0, row["chunks"], columnar, before, after)
+    # Chunks that nobody has analysed yet count as none.
+    rows = row["rows"] or (None if row["chunks"] else 0)
+    return TableStats(name, rows, row["bytes"] or 0, row["chunks"], columnar, before, after)
 
 
 async def _jobs(connection: Connection) -> list[JobStats]:
