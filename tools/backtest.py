@@ -15,11 +15,13 @@ from daemon.trading.strategies import STRATEGIES
 from daemon.trading.strategy import Parameter, Strategy, StrategyError, check_parameters
 from daemon.user_strategies import load_kinds
 from replay.document import document
+from replay.page import page
 from replay.recorder import Recorder
 from replay.report import measure_recording
 from replay.run import run_spec
 from replay.source import FileSource, JournalSource, Progress, Source, open_source
 from replay.spec import BacktestSpec
+from schemas.errors import TapedError
 from tools.backtest_text import print_report
 from tools.output import UsageError, print_json, progress, table_lines
 from tools.spec_flags import add_spec_flags, spec_of
@@ -28,6 +30,10 @@ from tools.wording import counted
 INTERRUPTED = 130
 ROUNDS = 500
 MAX_ROUNDS = 10_000
+
+
+class PageError(TapedError):
+    """The page cannot be written."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -49,6 +55,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="N",
         help="of resampling, for intervals of confidence; 0 for none (%(default)s)",
     )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page too")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -67,6 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     recording = recorder.finish()
     measures = measure_recording(recording, rounds=arguments.rounds, seed=spec.seed)
     body = document(spec, source.identity(), result, recording, measures)
+    if arguments.html is not None:
+        _write_page(arguments.html, page(body, recording))
     if arguments.json:
         print_json(body)
     else:
@@ -107,6 +116,13 @@ def _tell_rejected(source: Source) -> None:
     if isinstance(source, FileSource) and source.rejected_count:
         rejected = counted(source.rejected_count, "line")
         print(f"taped: {rejected} of the files rejected; `taped import` tells which", file=sys.stderr)
+
+
+def _write_page(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise PageError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def _print_figures(report: dict[str, Any]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     for name, value, interval in rows:
         print(f"{name.ljust(widths[0])}  {value.rjust(widths[1])}  {interval}".rstrip())
-    returns = f"{report['returns']:,} returns of a {report['period']}"
+    returns = f"{report['returns']:,} returns by the {report['period']}"
     within = f"; in brackets {100 * report['confidence']:.0f} % of resampled runs" if intervals else ""
     print(f"from {returns}{within}")
     if short:

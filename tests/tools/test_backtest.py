@@ -243,3 +243,18 @@ def test_an_interrupted_run_tells_what_it_came_to_so_far(recorded):
     assert done.returncode == 128 + signal.SIGINT
     assert "the result is that of a part" in done.stdout
     assert "2 events" in done.stdout or "1 event " in done.stdout
+
+
+def test_the_report_is_written_as_a_page(recorded, tmp_path, capsys):
+    path = tmp_path / "report.html"
+    assert main(["replay", "backtest", str(recorded), *ARGUMENTS, "--html", str(path), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)["result_sha256"]
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>")
+    assert result in text
+
+
+def test_a_page_that_cannot_be_written_is_told_in_one_line(recorded, tmp_path, capsys):
+    path = tmp_path / "nowhere" / "report.html"
+    assert main(["replay", "backtest", str(recorded), *ARGUMENTS, "--html", str(path)]) == 1
+    assert f"{path}: cannot be written: No such file" in capsys.readouterr().err
