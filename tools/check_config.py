@@ -33,6 +33,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--describe", action="store_true", help="show what each setting is for, and its limits"
     )
+    parser.add_argument("--quiet", action="store_true", help="print nothing but mistakes and warnings")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -48,8 +49,16 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(_document(configuration))
         return 0
-    values = flat(configuration.settings)
-    if arguments.describe:
+    _show(configuration, describe=arguments.describe, quiet=arguments.quiet)
+    for warning in configuration.warnings:
+        print(f"taped: warning: {warning}", file=sys.stderr)
+    return 0
+
+
+def _show(configuration: Configuration, *, describe: bool, quiet: bool) -> None:
+    if quiet:
+        return
+    if describe:
         described = [
             (key, allowed(declared), _text(_as_json(declared.default)), declared.rule.doc)
             for key, declared in DECLARED.items()
@@ -59,11 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
             [*described, *_strategy_rows(), *_calendar_rows()],
         )
     else:
+        values = flat(configuration.settings)
         rows = [(key, _text(value), configuration.sources[key]) for key, value in values.items()]
         print_table(["setting", "value", "from"], rows)
-    for warning in configuration.warnings:
-        print(f"taped: warning: {warning}", file=sys.stderr)
-    return 0
 
 
 def _check_strategies(configuration: Configuration) -> None:

@@ -203,7 +203,7 @@ def _make_configs(target: Target, release: Path) -> None:
 def _check_config(target: Target, release: Path) -> None:
     config = target.at("/etc/taped/taped.toml")
     done = subprocess.run(  # noqa: S603  # Our own program.
-        [release / ".venv/bin/taped", "check-config", config], stdout=subprocess.DEVNULL, check=False
+        [release / ".venv/bin/taped", "check-config", "--quiet", config], check=False
     )
     if done.returncode:
         raise InstallError(f"this release refuses {config}; nothing was changed: mend it and run this again")

@@ -36,3 +36,13 @@ def test_a_description_lists_what_a_strategy_may_hold_and_every_default(capsys):
     for name in ("kind ma_cross, rsi_reversion", "instruments a list of text none", "parameters a table"):
         assert any(line.startswith(f"strategies.NAME.{name}") for line in lines), name
     assert "api.port an integer from 0 to 65_535 8080 TCP port; 0 takes any free one" in lines
+
+
+def test_quiet_prints_mistakes_alone(tmp_path, capsys):
+    file = tmp_path / "taped.toml"
+    file.write_text("[api]\nport = 8080\n")
+    assert main(["check-config", "--quiet", str(file)]) == 0
+    assert capsys.readouterr() == ("", "")
+    file.write_text("[api]\nport = 99999\n")
+    assert main(["check-config", "--quiet", str(file)]) == 1
+    assert "api.port" in capsys.readouterr().err
