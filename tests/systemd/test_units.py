@@ -18,8 +18,14 @@ UNITS = sorted(
     if path.suffix in (".service", ".timer")
 )
 SERVICES = [name for name in UNITS if name.endswith(".service")]
-LEAST_EXPOSED = {"taped.service", "taped@.service", "taped-metrics.service"}
-"""Those that run all the time and listen; the others are over after a second, as root."""
+LEAST_EXPOSED = {
+    "taped.service",
+    "taped@.service",
+    "taped-metrics.service",
+    "taped-backup.service",
+    "taped-backup@.service",
+}
+"""Those that run for long or talk to others; the rest are over after a second, as root."""
 
 needs_systemd = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="systemd-analyze is absent"
@@ -69,13 +75,21 @@ def test_every_taped_command_of_a_unit_exists(project_root, name, capsys) -> Non
             assert flag in told
 
 
-def test_the_template_is_the_service_with_a_name_of_its_own(project_root) -> None:
-    service = (project_root / "systemd" / "taped.service").read_text(encoding="utf-8")
-    template = (project_root / "systemd" / "taped@.service").read_text(encoding="utf-8")
+@pytest.mark.parametrize("unit", ["taped", "taped-backup"])
+def test_the_template_is_the_service_with_a_name_of_its_own(project_root, unit) -> None:
+    service = (project_root / "systemd" / f"{unit}.service").read_text(encoding="utf-8")
+    template = (project_root / "systemd" / f"{unit}@.service").read_text(encoding="utf-8")
     assert (
         template.replace("taped-%i", "taped").replace("%i.toml", "taped.toml").splitlines()[2:]
         == (service.splitlines()[2:])
     )
+
+
+@pytest.mark.parametrize("unit", ["taped-backup.timer", "taped-backup@.timer"])
+def test_backups_are_made_at_two_and_a_night_that_was_missed_is_caught_up_with(project_root, unit) -> None:
+    text = (project_root / "systemd" / unit).read_text(encoding="utf-8")
+    assert "\nOnCalendar=*-*-* 02:00:00\n" in text
+    assert "\nPersistent=true\n" in text
 
 
 def test_the_hardware_watchdog_waits_no_longer_than_the_board_can(project_root) -> None:
