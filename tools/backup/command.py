@@ -47,6 +47,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         default=True,
         help="prove it now; without, it does not count until `taped backup verify`",
     )
+    create.add_argument(
+        "--if-target",
+        action="store_true",
+        help="do nothing where the settings name no target (for the timer)",
+    )
     create.add_argument("--prune", action="store_true", help="then let go of old ones")
     create.set_defaults(run=_create)
     show = actions.add_parser("list", help="the backups there are, and which count")
@@ -112,6 +117,9 @@ def _keep(settings: Settings) -> Keep:
 def _create(arguments: argparse.Namespace) -> int:
     settings, file = _settings(arguments)
     data, begun_ns = settings.data, time.time_ns()
+    if arguments.if_target and not settings.backup.target:
+        print("no backup was made: setting backup.target is empty", file=sys.stderr)
+        return 0
     if not (data / "journal").is_dir():
         raise BackupError(f"{data}: holds no journal", hint="is this a taped data folder? --data names one")
     with locked(data, "data folder"):

@@ -194,6 +194,13 @@ def test_without_a_target_a_command_says_how_to_name_one(data, taped, monkeypatc
         taped("create", data=data)
 
 
+def test_a_timer_without_a_target_makes_nothing_and_fails_nothing(data, taped, capsys):
+    taped._target = ""
+    assert taped("create", "--if-target", data=data) == 0
+    assert "setting backup.target is empty" in capsys.readouterr().err
+    assert read_state(data).attempt is None
+
+
 def test_two_runs_at_once_are_refused(data, target, taped):
     with locked(target, "target"), pytest.raises(TargetError, match="another run"):
         taped("create", data=data)
