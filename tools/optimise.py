@@ -91,6 +91,9 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
         "--constraint", action="append", default=[], metavar="METRIC>=N", help="what counts; repeat"
     )
     group.add_argument(
+        "--cluster", metavar="ADDRESS", help="run on the workers of this Dask scheduler, not on these cores"
+    )
+    group.add_argument(
         "--walk-forward",
         choices=WALKS,
         help="try each winner on the time behind its search; searches begin together, or move on",
@@ -115,8 +118,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Search; 1 when no result counts, 130 when it was interrupted."""
     # Processes start first: the rest of this command's imports and checks run beside theirs.
     with ExitStack() as opened:
-        pool: Pool = opened.enter_context(LocalPool(arguments.workers or all_cores()))
-        spec = spec_of(arguments)
+        spec = pinned(spec_of(arguments))
+        pool: Pool = opened.enter_context(pool_of(arguments, spec))
         asked = Asked(arguments, spec, space_of(arguments, spec), goal_of(arguments))
         if arguments.walk_forward:
             return walk(asked, pool)
@@ -132,6 +135,24 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"taped: interrupted after {counted(len(found.outcomes), 'trial')}{kept}", file=sys.stderr)
         return INTERRUPTED
     return 0 if found.best else 1
+
+
+def pinned(spec: BacktestSpec) -> BacktestSpec:
+    """Return the spec with its last event named: a journal may grow meanwhile."""
+    identity = open_source(spec).identity()
+    if not identity.journal_id:
+        return spec
+    return msgspec.structs.replace(spec, to_seq=identity.last_seq)
+
+
+def pool_of(arguments: argparse.Namespace, spec: BacktestSpec) -> Pool:
+    """Return what is to run the trials."""
+    if arguments.cluster is None:
+        return LocalPool(arguments.workers or all_cores())
+    # Only what is asked for is imported: a cluster's library takes a third of a second.
+    from replay.optimise.cluster import ClusterPool  # noqa: PLC0415
+
+    return ClusterPool(arguments.cluster, spec)
 
 
 class Watch:

@@ -33,6 +33,13 @@ class Pool(Protocol):
 
     workers: int
 
+    def __enter__(self) -> Self:
+        """Hold it open."""
+        ...
+
+    def __exit__(self, *_exception: object) -> None:
+        """Close it."""
+
     @property
     def free(self) -> int:
         """How many trials can be started now."""
