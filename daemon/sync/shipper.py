@@ -1,9 +1,13 @@
 """Puts packets into the database: each in one transaction with the watermark, so that each counts once.
 
     COPY into a staging table of this connection      rows, without the journal's id
-    INSERT ... SELECT ... ON CONFLICT DO NOTHING      rows that are there already stay as they are
+    INSERT ... SELECT                                 a row that is there already: all is undone, see below
     UPDATE watermarks ... WHERE seq = <what it was>   no row changed: somebody else was here, all is undone
     COMMIT
+
+Rows can be there already only when somebody moved the watermark back. So the rows are inserted plainly
+first, and only after a conflict once more with ON CONFLICT DO NOTHING, which leaves those that are there
+as they are. To ask for that from the start doubles what a row costs the server: 2.9 us instead of 1.5.
 
 The watermark in the database is the truth about what was shipped: after any failure, also one that
 lost the answer to COMMIT, it is read anew.
@@ -12,7 +16,7 @@ lost the answer to COMMIT, it is read anew.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
@@ -34,7 +38,7 @@ CONNECT_SECONDS = 10.0
 COMMAND_SECONDS = 60.0
 
 _WATERMARK = "SELECT first_seq, seq, ts_ns FROM taped.watermarks WHERE journal = $1"
-_REDEFINE = "(journal, instrument_id) DO UPDATE SET " + ", ".join(
+_REDEFINE = "ON CONFLICT (journal, instrument_id) DO UPDATE SET " + ", ".join(
     f"{name} = excluded.{name}" for name in INSTRUMENTS.columns
 )
 _RETRY = (
@@ -90,6 +94,7 @@ class Shipper:
         self.watermark = Watermark(1, 0, None)
         self.scales: dict[int, Scales] = {}
         self.duplicates = 0
+        self._meets_rows = False
 
     @classmethod
     async def connect(
@@ -155,21 +160,43 @@ class Shipper:
             SyncError: the database refused a row.
         """
         with translated():
+            await self._stage([*packet.chunks, INSTRUMENTS] if packet.instruments else packet.chunks)
             self._at(Step.BEFORE_COPY)
-            async with self._connection.transaction():
-                await self._put(packet)
+            try:
+                await self._transact(packet, careful=self._meets_rows)
+            except asyncpg.UniqueViolationError:
+                await self._transact(packet, careful=True)
             self._at(Step.AFTER_COMMIT)
         self.watermark = self.watermark._replace(seq=packet.last_seq, ts_ns=packet.ts_ns)
 
-    async def _put(self, packet: Packet) -> None:
+    async def _stage(self, tables: Iterable[Table]) -> None:
+        """Make the staging tables that are missing; outside a transaction, so that none undoes it."""
+        for table in tables:
+            if table not in self._staged:
+                columns = ", ".join(map(" ".join, zip(table.columns, table.kinds, strict=True)))
+                await self._connection.execute(
+                    f"CREATE TEMPORARY TABLE staged_{table.name} ({columns}) ON COMMIT DELETE ROWS"
+                )
+                self._staged.add(table)
+
+    async def _transact(self, packet: Packet, *, careful: bool) -> None:
+        async with self._connection.transaction():
+            moved = await self._put(packet, careful=careful)
+        self.duplicates += packet.events - moved
+        # Where some were there, more may be; where none were, the journal has come to its new part.
+        self._meets_rows = moved < packet.events
+
+    async def _put(self, packet: Packet, *, careful: bool) -> int:
+        """Put rows and watermark in place; return how many rows were not there before."""
+        count = 0
         for table, chunks in packet.chunks.items():
             await self._copy(table, chunks)
             self._at(Step.AFTER_COPY)
-            self.duplicates += packet.counts[table.name] - await self._move(table)
+            count += await self._move(table, "ON CONFLICT DO NOTHING" if careful else "")
             self._at(Step.AFTER_INSERT)
         if packet.instruments:
             await self._copy(INSTRUMENTS, list(packet.instruments.values()))
-            await self._move(INSTRUMENTS, conflict=_REDEFINE)
+            await self._move(INSTRUMENTS, _REDEFINE)
         for gap in packet.gaps:
             await self._connection.execute(
                 "INSERT INTO taped.gaps VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
@@ -186,24 +213,19 @@ class Shipper:
                 hint="somebody else ships this journal too; what they shipped counts, nothing is there twice",
             )
         self._at(Step.AFTER_WATERMARK)
+        return count
 
     async def _copy(self, table: Table, chunks: list[bytes]) -> None:
-        columns = ", ".join(f"{name} {kind}" for name, kind in zip(table.columns, table.kinds, strict=True))
-        if table not in self._staged:
-            await self._connection.execute(
-                f"CREATE TEMPORARY TABLE IF NOT EXISTS staged_{table.name} ({columns}) ON COMMIT DELETE ROWS"
-            )
-            self._staged.add(table)
         await self._connection.copy_to_table(
             f"staged_{table.name}", source=_stream(chunks), columns=table.columns, format="binary"
         )
 
-    async def _move(self, table: Table, conflict: str = "DO NOTHING") -> int:
+    async def _move(self, table: Table, conflict: str) -> int:
         """Move what was copied into the table itself; return how many rows that were."""
         columns = ", ".join(table.columns)
         moved = await self._connection.execute(
             f"INSERT INTO taped.{table.name} (journal, {columns})"  # noqa: S608  # names of our own
-            f" SELECT $1, {columns} FROM staged_{table.name} ON CONFLICT {conflict}",
+            f" SELECT $1, {columns} FROM staged_{table.name} {conflict}",
             self._journal,
         )
         return int(moved.rpartition(" ")[2])

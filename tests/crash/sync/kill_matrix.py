@@ -125,6 +125,7 @@ class Matrix:
 
     def __init__(self, folder: Path, chance: random.Random, dsn: str | None = None) -> None:
         self._chance = chance
+        self._folder = folder
         self._directory = folder / "data" / "journal"
         self._dsn_file = folder / "dsn"
         self._server = PostgresServer(folder / "postgres") if dsn is None else None
@@ -137,6 +138,7 @@ class Matrix:
 
     async def open(self) -> None:
         """Start everything, and ship once without a cut to know what is right."""
+        self._folder.chmod(0o711)  # The server may be another user.
         make_journal(self._directory, self._chance)
         if self._server is not None:
             self._server.start()

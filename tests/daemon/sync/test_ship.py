@@ -18,7 +18,7 @@ from daemon.sync import schema
 from daemon.sync.errors import DatabaseAwayError, OvertakenError, SyncError
 from daemon.sync.packets import PacketMaker
 from daemon.sync.rows import RowMaker
-from daemon.sync.run import Round, Target
+from daemon.sync.run import Round, Target, ship_all
 from daemon.sync.shipper import Shipper
 from daemon.sync.tables import TABLES
 from daemon.sync.verify import compare
@@ -77,6 +77,23 @@ def test_rows_that_are_there_already_stay_as_they_are(database, data_folder):
     asyncio.run(_execute(database, "UPDATE taped.watermarks SET seq = 40, ts_ns = NULL"))
     assert ship(directory, database) == 60
     assert prices(database) == list(range(1, 101))
+
+
+async def test_rows_that_are_there_are_counted_and_the_rest_is_shipped_plainly_again(dsn, data_folder):
+    await _apply(dsn)
+    directory = write(data_folder, trades(1, 90))
+    await ship_all(directory, Target(dsn, max_events=30))
+    await _execute(dsn, "UPDATE taped.watermarks SET seq = 40, ts_ns = NULL")
+    write(data_folder, trades(91, 60))
+    shipping = await Round.begin(directory, Target(dsn, max_events=30))
+    while await shipping.ship_next():
+        pass
+    assert shipping.shipper.duplicates == 50
+    assert not shipping.shipper._meets_rows
+    await shipping.close()
+    connection = await asyncpg.connect(dsn)
+    assert await connection.fetchval("SELECT count(*) FROM taped.trades") == 150
+    await connection.close()
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
