@@ -30,6 +30,7 @@ from daemon.trading.strategy import Strategy
 from daemon.venue.paper import PaperVenue
 from daemon.venue.paper.follow import Follower, resume
 from schemas.errors import TapedError
+from schemas.events import Event
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Past(NamedTuple):
     Attributes:
         core: as all events up to `seq` leave it.
         venue: the paper venue as it was then.
+        pending: reports it had made by then, and the core was not told.
         seq: the event.
         from_seq: the state it was made from is that behind this event.
         origin: which state that is, in words.
@@ -51,6 +53,7 @@ class Past(NamedTuple):
 
     core: Core
     venue: PaperVenue
+    pending: list[Event]
     seq: int
     from_seq: int
     origin: str
@@ -110,7 +113,7 @@ def past(
     # An event that a repair gave up has no number behind it, and yet a place: what came before it.
     if follower.core.next_seq <= seq and journal.last_seq < seq:
         raise PastError(f"{data}: the journal ends at seq {journal.last_seq:,}, before seq {seq:,}")
-    return Past(follower.core, follower.venue, seq, from_seq, state.origin)
+    return Past(follower.core, follower.venue, follower.pending, seq, from_seq, state.origin)
 
 
 def _nearest(

@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, Command | Group] = {
         {
             "backtest": Command("tools.backtest", "run a strategy over a recorded journal"),
             "at": Command("tools.at", "show orders, positions, account as they were at a past moment"),
+            "fork": Command("tools.fork", "go on from a past moment with other limits, and compare"),
             "parity": Command("tools.parity", "make all decisions again from the inputs and compare them"),
             "export": Command("tools.export", "write tables for pandas, polars and DuckDB"),
             "optimise": Command("tools.optimise", "search a strategy's parameters, on all cores"),

@@ -110,6 +110,10 @@ class Follower:
         """
         return list(self._expected)
 
+    def expect(self, reports: Iterable[Event]) -> None:
+        """Take reports that the venue has made and the journal will tell."""
+        self._expected += reports
+
     def dump(self) -> bytes:
         """Return the venue's state, for a dump of the core."""
         return dump(self.venue, self._expected)
@@ -123,15 +127,15 @@ class Follower:
         """Take an event that venue and core must meet at the same place."""
         if isinstance(event, DaemonStarted):
             self.venue.configure(read_recorded(event.settings))
-        agreed = not isinstance(event, Report) or _is_ours(event) or self._agrees(event)
+        agreed = not isinstance(event, Report) or is_ours(event) or self.agrees(event)
         self.core.replay(seq, [event])
         if isinstance(event, SessionCalendarDefined):
             self.venue.on_market([event], seq)
         if not agreed:
-            self._give_way(seq)
+            self.give_way(seq)
 
-    def _agrees(self, report: Report) -> bool:
-        """Return whether the venue makes the same report here."""
+    def agrees(self, report: Report) -> bool:
+        """Return whether the venue makes the same report here; call before the core takes it."""
         if not self._expected:
             self._expected += self._on_arrival(report)
         if self._expected and self._expected[0] == report:
@@ -148,7 +152,8 @@ class Follower:
             self.venue.take(arrived, self.core, Times(report.ts_ns, report.received_ns), reports)
         return reports
 
-    def _give_way(self, seq: int) -> None:
+    def give_way(self, seq: int) -> None:
+        """Take the orders as the core has them, once it took a report that the venue did not make."""
         if not self.disagreements:
             log.warning("seq %d: the paper venue's report is one of other rules; queues begin anew", seq)
         self.disagreements += 1
@@ -196,6 +201,6 @@ def _arrived(report: Report, order: Order) -> Event | None:
             return None
 
 
-def _is_ours(report: Report) -> bool:
+def is_ours(report: AnyEvent) -> bool:
     """Return whether it tells what was held back here, so that no venue knows of it."""
     return isinstance(report, OrderCanceled | ReplaceRejected) and report.reason == WITHHELD
