@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
@@ -18,13 +18,12 @@ import msgspec
 
 from daemon.journal.listing import ARCHIVE
 from daemon.journal.reader import Batch, JournalReader
-from daemon.start import definitions
 from daemon.venue.feeds.formats import TickFile
 from daemon.venue.feeds.instruments import InstrumentRegistry
 from replay.backtest import BacktestError, EventBatch
+from replay.definitions import in_force
 from replay.spec import BacktestSpec
 from replay.times import seq_at
-from schemas.codec import AnyEvent
 from schemas.events import Event, InstrumentDefined, Quote, SessionCalendarDefined, Trade
 
 BATCH = 2_048
@@ -129,27 +128,13 @@ class JournalSource:
     def batches(self) -> Iterator[EventBatch]:
         """Yield the events of the range, behind the definitions from before it."""
         self.position = self.events = 0
-        before = self._defined()
+        before = in_force(self._reader, self.first_seq)
         if before:
-            yield Batch(0, before, 0)
+            yield Batch(0, [*before], 0)
         for batch in self._reader.batches(self.first_seq, self.last_seq):
             self.position = batch.last_seq - self.first_seq + 1
             self.events += len(batch.events)
             yield batch
-
-    def _defined(self) -> list[AnyEvent]:
-        """Return the definitions that were in force where the range begins, each once."""
-        found: Iterable[AnyEvent] = definitions(self._reader.directory)
-        if self.first_seq > self.begins:
-            earlier = self._reader.batches(self.begins, self.first_seq - 1)
-            found = chain(found, (event for batch in earlier for event in batch.events))
-        in_force: dict[tuple[str, int | str | None], AnyEvent] = {}
-        for event in found:
-            if isinstance(event, InstrumentDefined):
-                in_force[event.symbol, event.venue] = event
-            elif isinstance(event, SessionCalendarDefined):
-                in_force[event.venue, event.instrument_id] = event
-        return list(in_force.values())
 
     def identity(self) -> DataIdentity:
         """Return the journal and the range."""
