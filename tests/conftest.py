@@ -65,7 +65,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the caller's `TAPED_*` variables out of the tests."""
+def _no_settings_from_the_caller(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Keep the caller's `TAPED_*` variables out of the tests, and the tests out of the caller's state."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))
     for name in [name for name in os.environ if name.startswith("TAPED_") and name != "TAPED_MARKET_DATA"]:
         monkeypatch.delenv(name)

@@ -24,6 +24,7 @@ from replay.spec import BacktestSpec
 from schemas.errors import TapedError
 from tools.backtest_text import print_report
 from tools.output import UsageError, print_json, progress, table_lines
+from tools.recording import add_record_flags, keep
 from tools.spec_flags import add_spec_flags, spec_of
 from tools.wording import counted
 
@@ -42,8 +43,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "backtest",
         help="run a strategy over recorded market data",
         description="Runs a strategy over the market events of a journal, or of files of market data, with"
-        " the live core and the paper venue. Changes nothing there. Ctrl-C gives the result so far. Exit code"
-        " 1 when a strategy stopped itself or trading was halted.",
+        " the live core and the paper venue. Changes nothing there but the catalogue of runs. Ctrl-C gives"
+        " the result so far. Exit code 1 when a strategy stopped itself or trading was halted.",
         epilog=describe_strategies(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -56,6 +57,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="of resampling, for intervals of confidence; 0 for none (%(default)s)",
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page too")
+    add_record_flags(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -81,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print_report(body, result, kind)
     _tell_rejected(source)
+    keep(arguments, spec, source.identity(), result, measures.values)
     if result.partial:
         return INTERRUPTED
     return 1 if result.stopped or result.trading_state != "ACTIVE" else 0

@@ -57,6 +57,7 @@ COMMANDS: Mapping[str, Command | Group] = {
             "check-strategy": Command(
                 "tools.check_strategy", "find out whether a strategy looks ahead, or needs more of the past"
             ),
+            "runs": Command("tools.runs", "backtests that were run: list, show, compare, repeat, forget"),
             "rebuild": Command("tools.rebuild", "drop the read model and make it again from the journal"),
         },
         "play a journal back: backtest, parity, export, optimise, rebuild",

@@ -24,11 +24,15 @@ from replay.optimise.search import MAX_TRIALS, SEARCHES, make_search
 from replay.optimise.space import Space, SpaceError, make_space
 from replay.optimise.study import Outcome, Plan, Study
 from replay.optimise.trial import METRICS
+from replay.recorder import Recorder
+from replay.report import measure_recording
+from replay.run import run_spec
 from replay.source import open_source
 from replay.spec import BacktestSpec
 from schemas.events import Scalar
 from tools.backtest import describe_strategies
 from tools.output import UsageError, print_json, print_table, progress
+from tools.recording import add_record_flags, keep
 from tools.spec_flags import add_spec_flags, between, flags_of, spec_of
 from tools.wording import counted
 
@@ -55,6 +59,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--top", type=between(1, MAX_TRIALS), default=SHOWN, metavar="N", help="results to show (%(default)s)"
     )
+    add_record_flags(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -134,7 +139,21 @@ def run(arguments: argparse.Namespace) -> int:
         kept = f"; `--study {arguments.study}` goes on from here" if arguments.study else ""
         print(f"taped: interrupted after {counted(len(found.outcomes), 'trial')}{kept}", file=sys.stderr)
         return INTERRUPTED
-    return 0 if found.best else 1
+    if not found.best:
+        return 1
+    if not arguments.no_record:
+        record_best(arguments, spec, found.best[0])
+    return 0
+
+
+def record_best(arguments: argparse.Namespace, spec: BacktestSpec, best: Outcome) -> None:
+    """Run the best once more and record it: a study keeps less of its trials than the catalogue does."""
+    winner = msgspec.structs.replace(spec, parameters=best.parameters)
+    source = open_source(winner)
+    recorder = Recorder()
+    result = run_spec(winner, source=source, recorder=recorder)
+    metrics = measure_recording(recorder.finish()).values
+    keep(arguments, winner, source.identity(), result, metrics, origin="optimise")
 
 
 def pinned(spec: BacktestSpec) -> BacktestSpec:
