@@ -134,7 +134,7 @@ class RowMaker:
             return table, encode_row(table.kinds, values)
 
     def trades(self, numbered: Numbered) -> bytes:
-        """Return the rows of trades; 0.45 us each, where `encode` takes 4.
+        """Return the rows of trades; 0.8 us each, where `encode` takes 2.9.
 
         Raises:
             struct.error: one of them does not fit its columns; `encode` takes them one by one.

@@ -18,8 +18,10 @@ from daemon.sync.keeper import BREAKER, Sync
 from daemon.sync.messages import Away, Refused, Shipped
 from daemon.sync.process import SyncProcess
 from daemon.sync.status import PATIENCE_NS, SyncStatus
+from daemon.sync.verify import compare
 from schemas.events import BreakerState
 from tests.daemon.sync.conftest import trades, write
+from tools.bench.postgres import PostgresServer
 
 
 class FakeWorker:
@@ -187,13 +189,16 @@ async def test_a_secret_that_is_missing_is_a_refusal_that_says_so(data_folder, t
     await process.stop()
 
 
-async def test_a_daemon_ships_what_it_journals_and_retention_hears_of_it(tables, dsn_file, data_folder):
+@asynccontextmanager
+async def daemon_with_a_database(data_folder, dsn_file):
     configuration = load(
         None,
         {
             "TAPED_DATA": str(data_folder),
             "TAPED_API__PORT": "0",
             "TAPED_FEED__RATE": "500",
+            "TAPED_BREAKER__FAILURES": "2",
+            "TAPED_BREAKER__OPEN_S": "0.5",
             "TAPED_SYNC__ENABLED": "true",
             "TAPED_SYNC__DSN_FILE": str(dsn_file),
             "TAPED_SYNC__EVERY_S": "0.2",
@@ -203,11 +208,45 @@ async def test_a_daemon_ships_what_it_journals_and_retention_hears_of_it(tables,
     ready = asyncio.Event()
     task = asyncio.create_task(daemon.run(lambda _: ready.set()))
     await asyncio.wait_for(ready.wait(), 20)
-    await until(lambda: daemon.sync.status.events > 300)
-    assert daemon.upkeep.confirmed_seq is not None
-    assert daemon.upkeep.confirmed_seq() == daemon.sync.status.confirmed_seq > 300
-    assert daemon.engine.breakers.rows()[0].breaker == BREAKER
-    daemon.stop("the test is over")
-    assert await asyncio.wait_for(task, 20) == 0
+    try:
+        yield daemon
+    finally:
+        daemon.stop("the test is over")
+        assert await asyncio.wait_for(task, 20) == 0
+
+
+async def test_a_daemon_ships_what_it_journals_and_retention_hears_of_it(tables, dsn_file, data_folder):
+    async with daemon_with_a_database(data_folder, dsn_file) as daemon:
+        await until(lambda: daemon.sync.status.events > 300)
+        assert daemon.upkeep.confirmed_seq is not None
+        assert daemon.upkeep.confirmed_seq() == daemon.sync.status.confirmed_seq > 300
+        assert daemon.engine.breakers.rows()[0].breaker == BREAKER
     shipped_seq = await tables.fetchval("SELECT seq FROM taped.watermarks")
     assert shipped_seq >= daemon.sync.status.confirmed_seq
+
+
+async def test_a_server_that_is_killed_and_comes_back_is_no_loss_and_stops_nothing(
+    server_folder, data_folder, tmp_path
+):
+    server = PostgresServer(server_folder)
+    server.start()
+    connection = await asyncpg.connect(server.dsn())
+    await schema.apply(connection)
+    await connection.close()
+    file = tmp_path / "dsn"
+    file.touch(0o600)
+    file.write_text(server.dsn())
+    async with daemon_with_a_database(data_folder, file) as daemon:
+        await until(lambda: daemon.sync.status.events > 100)
+        server.kill()
+        await until(lambda: daemon.engine.breakers.rows()[0].state == "OPEN")
+        assert daemon.sync.status.state == "away"
+        before = daemon.engine.durable_seq
+        await until(lambda: daemon.engine.durable_seq > before + 100)
+        await asyncio.to_thread(server.start)
+        await until(lambda: daemon.sync.status.confirmed_seq > before + 100)
+        assert daemon.engine.breakers.rows()[0].state == "CLOSED"
+    found = await compare(server.dsn(), data_folder / "journal")
+    assert found.passed
+    assert found.events > before
+    server.stop()
