@@ -89,6 +89,7 @@ class Comparison:
         self._next_seq = first_seq
         self._is_cut = is_cut
         self._follows = False
+        self._lacks = False
         self._made: list[Event] = []
         self._cause = Cause(0, None)
         self._mark = _dumped(core)
@@ -106,17 +107,21 @@ class Comparison:
         if self._made:
             self.core, self._made = self._rewind(self._mark, seq - 1), []
         self._start = start
-        self._follows = self._is_cut = False
+        self._is_cut = False
+        self._follows = self._lacks
         self._mark = _dumped(self.core)
         # What its predecessor left undecided is decided behind its first input.
         self.core.unsettled = seq > 1
         run = self.run
+        why = run.why_unchecked
         if len(self.runs) >= MAX_RUNS:
             self._go_unchecked(f"only {MAX_RUNS:,} runs are told apart")
         elif run.difference is None and run.code_hash == start.code_hash:
             run.starts += 1
         else:
             self.runs.append(_run(seq, start, starts=1))
+        if self._lacks:
+            self.run.why_unchecked = why
 
     def take(self, batch: Batch) -> None:
         """Compare a batch."""
@@ -162,7 +167,7 @@ class Comparison:
                 assert isinstance(event, DaemonStarted)
                 self.begin(batch.first_seq + at, event)
                 core = self.core
-            if isinstance(event, OperatorCommand) and event.who == REPAIR:
+            if _is_repair(event):
                 self._go_unchecked("a repair wrote them")
                 self._follow(Batch(batch.first_seq + at, events[at:], batch.append_ns))
                 return
@@ -218,6 +223,8 @@ class Comparison:
 
     def _follow(self, batch: Batch) -> None:
         self.core.replay(batch.first_seq, batch.events)
+        if self._lacks and any(map(_is_repair, batch.events)):
+            self._lacks = False
         self.run.unchecked += len(batch.events)
 
     def _skip(self, batch: Batch) -> int:
@@ -231,7 +238,12 @@ class Comparison:
         return at
 
     def _jump(self, seq: int) -> None:
-        """Go on behind a loss that the journal tells of: what was decided there knew what is lost."""
+        """Go on behind a loss that the journal tells of.
+
+        What was decided behind it knew what is lost, up to the repair that accepted the loss: only what
+        started behind that knew as little as is recorded.
+        """
+        self._lacks = True
         if self._made:
             self.run.lost += len(self._made)
             self.core, self._made = self._rewind(self._mark, seq - 1), []
@@ -252,6 +264,10 @@ class Comparison:
         self.run.difference = difference(
             self._last.last_seq + 1, None, self._made[0], self._cause, is_decision=False
         )
+
+
+def _is_repair(event: AnyEvent) -> bool:
+    return isinstance(event, OperatorCommand) and event.who == REPAIR
 
 
 def decides(event: AnyEvent) -> bool:

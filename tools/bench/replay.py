@@ -8,6 +8,7 @@ from pathlib import Path
 from daemon.journal.reader import JournalReader
 from daemon.journal.writer import JournalWriter
 from replay.backtest import run_backtest
+from tools.bench import replay_at
 from tools.bench.report import Result, in_turn
 from tools.bench.samples import bitcoin, trades
 
@@ -16,8 +17,7 @@ _BATCH = 4096
 
 
 def measure(scratch: Path, *, market_data: Path | None, quick: bool) -> list[Result]:
-    """Return `replay.ma_cross`, beside reading and decoding alone."""
-    del market_data
+    """Return `replay.ma_cross`, beside reading and decoding alone, `replay.parity` and `replay.at`."""
     count = EVENTS // 10 if quick else EVENTS
     directory = scratch / "journal"
     with JournalWriter.open(directory) as writer:
@@ -40,7 +40,8 @@ def measure(scratch: Path, *, market_data: Path | None, quick: bool) -> list[Res
             value=rates["ma_cross"],
             ratios={"decode_only": rates["ma_cross"] / rates["decode_only"]},
             detail={"events": count},
-        )
+        ),
+        *replay_at.measure(scratch, market_data=market_data, quick=quick),
     ]
 
 

@@ -1,4 +1,4 @@
-"""A look at any moment of ten million events: the nearest snapshot loaded, what came after it replayed.
+"""Parity of ten million events, and a look at any moment of them: the nearest snapshot, then a replay.
 
 The journal is one that a daemon leaves: a moving-average cross trades on every tick's price, its orders
 go to the paper venue, and a snapshot is left every so many events. Moments are drawn at random.
@@ -19,6 +19,7 @@ from daemon.trading.core import Core
 from daemon.venue.paper import PaperVenue, VenueOptions
 from daemon.venue.paper.dump import dump
 from daemon.venue.paper.options import recorded
+from replay.parity import check_parity
 from schemas.events import DaemonStarted, Event, OperatorCommand, Scalar
 from tools.bench.report import Result
 from tools.bench.samples import bitcoin, trades
@@ -36,7 +37,7 @@ _PARAMETERS: dict[str, Scalar | list[Scalar]] = {
 
 
 def measure(scratch: Path, *, market_data: Path | None, quick: bool) -> list[Result]:
-    """Return `replay.at`, in milliseconds."""
+    """Return `replay.parity`, and `replay.at` in milliseconds."""
     del market_data
     events = EVENTS // 10 if quick else EVENTS
     data = scratch / "at"
@@ -51,12 +52,19 @@ def measure(scratch: Path, *, market_data: Path | None, quick: bool) -> list[Res
         replayed.append(seq - found.from_seq)
     steps = quantiles(taken_ms, n=20)
     snapshots = list((data / "snapshots").glob("*.snap"))
+    parity = check_parity(data, code_hash=code)
+    assert parity.passed, "what was recorded here is made again"
     return [
+        Result(
+            name="replay.parity",
+            unit="events/s",
+            value=parity.events_per_second,
+            detail={"events": parity.events, "decisions": parity.decisions},
+        ),
         Result(
             name="replay.at",
             unit="ms (p95)",
             value=steps[18],
-            ratios={},
             detail={
                 "events": events,
                 "orders": orders,
@@ -66,7 +74,7 @@ def measure(scratch: Path, *, market_data: Path | None, quick: bool) -> list[Res
                 "snapshots": len(snapshots),
                 "snapshots_mb": sum(path.stat().st_size for path in snapshots) / 1e6,
             },
-        )
+        ),
     ]
 
 

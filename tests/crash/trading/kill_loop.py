@@ -32,13 +32,13 @@ from daemon.trading.core import Core
 from daemon.venue.paper import PaperVenue
 from daemon.venue.paper.dump import state
 from daemon.venue.paper.follow import Follower
+from replay.parity import check_parity
 from schemas.events import (
     DaemonStarted,
     OrderAccepted,
     OrderFilled,
     OrderRejected,
     OrderSubmitted,
-    is_decision,
 )
 
 ROUNDS_PER_JOURNAL = 25
@@ -163,20 +163,9 @@ def compare_decisions(data: Path) -> int:
     Raises:
         DivergedError: one is another than the journal holds.
     """
-    reader = JournalReader(data / "journal")
-    core = Core(reader.journal_id)
-    waiting: list[object] = []
-    decided = 0
-    for batch in reader.batches():
-        for event in batch.events:
-            if waiting:
-                _must(event == waiting.pop(0), f"decision {decided}")
-                decided += 1
-                continue
-            _must(not is_decision(event), f"a decision without an input: {event}")
-            merged, _ = core.run([event])
-            waiting = merged[1:]
-    return decided
+    result = check_parity(data, code_hash=code_hash())
+    _must(result.passed, f"decision {result.difference}")
+    return result.decisions
 
 
 def _must(holds: object, what: str) -> None:
