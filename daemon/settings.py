@@ -200,6 +200,11 @@ class VenueSettings:
         minimum=0,
         maximum=1_000_000,
     )
+    fill_model: str = _setting(
+        "queue",
+        "paper: a trade at a resting order's limit fills it in its turn, at once, or never",
+        choices=("queue", "touch", "through"),
+    )
     check_funds: bool = _setting(True, "paper: reject on arrival what the cash does not cover")
     reconcile_s: float = _setting(
         60.0, "seconds between two comparisons of the venue's books with ours", minimum=1.0, maximum=86_400.0

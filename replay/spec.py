@@ -16,7 +16,7 @@ from daemon.settings import VenueSettings
 from daemon.trading.money import money
 from daemon.venue.feeds.formats import ReadOptions
 from daemon.venue.paper import VenueOptions
-from daemon.venue.paper.options import LATENCY_SHAPES, SLIPPAGE_MODELS, venue_options
+from daemon.venue.paper.options import FILL_MODELS, LATENCY_SHAPES, SLIPPAGE_MODELS, venue_options
 from schemas.decimals import DecimalError
 from schemas.errors import TapedError
 from schemas.events import Scalar
@@ -124,5 +124,7 @@ def _check_venue(venue: VenueOptions) -> None:
         raise SpecError(f"latency shape {venue.latency_shape!r}, expected {' or '.join(LATENCY_SHAPES)}")
     if venue.slippage not in SLIPPAGE_MODELS:
         raise SpecError(f"slippage {venue.slippage!r}, expected {' or '.join(SLIPPAGE_MODELS)}")
+    if venue.fill_model not in FILL_MODELS:
+        raise SpecError(f"fill model {venue.fill_model!r}, expected {' or '.join(FILL_MODELS)}")
     if min(venue.latency_us, venue.latency_spread_us, venue.slippage_amount) < 0:
         raise SpecError("latency and slippage cannot be below zero")

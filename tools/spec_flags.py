@@ -13,7 +13,7 @@ from daemon.venue.feeds.formats import FORMATS, ReadOptions
 from daemon.venue.feeds.instruments import MAX_SCALE_SUM, MAX_TERM
 from daemon.venue.fees import Fees, FeesError, parse_fees
 from daemon.venue.paper import VenueOptions
-from daemon.venue.paper.options import LATENCY_SHAPES, SLIPPAGE_MODELS
+from daemon.venue.paper.options import FILL_MODELS, LATENCY_SHAPES, SLIPPAGE_MODELS
 from replay.spec import DAEMON_VENUE, MAX_SEED, BacktestSpec, SpecError
 from tools.event_text import time_text
 from tools.output import UsageError
@@ -100,6 +100,12 @@ def _add_venue_flags(parser: argparse.ArgumentParser) -> None:
         " multiple of the displayed quantity (none)",
     )
     group.add_argument(
+        "--fill-model",
+        choices=FILL_MODELS,
+        default=DAEMON_VENUE.fill_model,
+        help="a trade at a resting order's limit fills it in its turn, at once, or never (%(default)s)",
+    )
+    group.add_argument(
         "--no-funds-check",
         action="store_true",
         help="let the venue fill what the cash does not cover on arrival",
@@ -161,6 +167,7 @@ def _venue(arguments: argparse.Namespace) -> VenueOptions:
     for name in ("maker_fee_ppm", "taker_fee_ppm"):
         if getattr(arguments, name) is not None:
             changes[name] = getattr(arguments, name)
+    changes["fill_model"] = arguments.fill_model
     if arguments.no_funds_check:
         changes["check_funds"] = False
     changes["fees"] = dict(_fees_of(text) for text in arguments.fees_of)
@@ -183,6 +190,7 @@ def flags_of(spec: BacktestSpec) -> list[str]:
         "--taker-fee-ppm": (venue.taker_fee_ppm, DAEMON_VENUE.taker_fee_ppm),
         "--latency": (_latency_text(venue), _latency_text(DAEMON_VENUE)),
         "--slippage": (_slippage_text(venue), _slippage_text(DAEMON_VENUE)),
+        "--fill-model": (venue.fill_model, DAEMON_VENUE.fill_model),
         **{
             f"--{name.replace('_', '-')}": (getattr(reading, name), None)
             for name in ReadOptions.__struct_fields__

@@ -10,7 +10,7 @@ from daemon.settings import VenueSettings
 from daemon.venue.feeds.formats import ReadOptions
 from daemon.venue.fees import Fees
 from daemon.venue.paper import VenueOptions
-from daemon.venue.paper.options import LATENCY_SHAPES, SLIPPAGE_MODELS, venue_options
+from daemon.venue.paper.options import FILL_MODELS, LATENCY_SHAPES, SLIPPAGE_MODELS, venue_options
 from replay.spec import BacktestSpec, SpecError
 
 small = st.integers(0, 1_000_000)
@@ -25,6 +25,7 @@ venues = st.builds(
     latency_shape=st.sampled_from(LATENCY_SHAPES),
     slippage=st.sampled_from(SLIPPAGE_MODELS),
     slippage_amount=small,
+    fill_model=st.sampled_from(FILL_MODELS),
     check_funds=st.booleans(),
 )
 scalars = st.one_of(
@@ -90,6 +91,7 @@ def test_one_seed_serves_all_draws():
         ({"seed": -1}, "seed -1, expected 0 to"),
         ({"venue": VenueOptions(slippage="bad")}, "slippage 'bad', expected none or ticks"),
         ({"venue": VenueOptions(latency_shape="odd")}, "latency shape 'odd'"),
+        ({"venue": VenueOptions(fill_model="odd")}, "fill model 'odd', expected queue or touch"),
         ({"venue": VenueOptions(latency_us=-1)}, "below zero"),
     ],
 )

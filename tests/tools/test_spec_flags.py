@@ -35,6 +35,7 @@ def test_without_flags_the_venue_is_the_daemons():
         ),
         (["--slippage", "ticks:2"], {"slippage": "ticks", "slippage_amount": 2}),
         (["--slippage", "proportional:100"], {"slippage": "proportional", "slippage_amount": 100}),
+        (["--fill-model", "touch"], {"fill_model": "touch"}),
         (["--no-funds-check"], {"check_funds": False}),
     ],
 )
@@ -89,8 +90,17 @@ def test_what_a_flag_cannot_mean_is_told_by_the_parser(words, says):
         [],
         ["--from", "7", "--to", "9", "--cash", "5", "--currency", "EUR", "--seed", "0"],
         ["--from", "2013-10-08T10:11:12.123456789Z", "--to", "2013-10-09"],
-        ["--latency", "5ms+9ms:exponential", "--slippage", "ppm:50", "--fees=-1/2", "--no-funds-check"],
-        ["--latency", "5ms", "--fees-of", "SPY=1/2", "--instruments", "A,B@V", "--strategies-folder", "mine"],
+        [
+            "--latency",
+            "5ms+9ms:exponential",
+            "--slippage",
+            "ppm:50",
+            "--fees=-1/2",
+            "--fill-model",
+            "through",
+        ],
+        ["--latency", "5ms", "--fees-of", "SPY=1/2", "--instruments", "A,B@V"],
+        ["--strategies-folder", "mine"],
         ["--symbol", "BTC-USDT", "--venue", "v", "--columns", "ts=t@ms,price=p", "--price-scale", "2"],
     ],
 )

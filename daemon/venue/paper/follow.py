@@ -184,7 +184,8 @@ def adopt(venue: PaperVenue, core: Core) -> None:
             continue
         market = venue.wake(order.request.instrument_id, core)
         working = working_order(order)
-        working.ahead = None if working.limit is not None and not working.takes else 0
+        rests = working.limit is not None and not working.takes
+        working.ahead = None if rests and venue.options.fill_model != "touch" else 0
         working.end_ns = end_ns(order.request, market.calendar, order.updated_ns)
         venue.put(working, market)
 

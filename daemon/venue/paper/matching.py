@@ -61,9 +61,15 @@ class Matching:
             if working.remaining and working.immediate:
                 self.cancel(working, market, unfilled(working), at, reports)
         if working.remaining:
-            working.ahead = 0 if working.takes else _queue_ahead(working, market)
+            working.ahead = 0 if working.takes else self.first_place(working, market)
             self.working[working.order_id] = working
             market.add(working)
+
+    def first_place(self, working: Working, market: Market) -> int | None:
+        """Return what stands before an order that begins to rest; None when it has no turn at its limit."""
+        if self.options.fill_model == "queue":
+            return _queue_ahead(working, market)
+        return 0 if self.options.fill_model == "touch" else None
 
     def wait(self, working: Working, market: Market, at: Times, reports: list[Event]) -> None:
         """Let a stop wait for its price; one that is reached already is live at once."""
@@ -104,7 +110,7 @@ class Matching:
                 self._from_quote(working, market, price, at, reports)
             self._end_immediate(market, (side,), at, reports)
         for side, price in ((_BUY, quote.bid_price), (_SELL, quote.ask_price)):
-            if price is not None:
+            if price is not None and self.options.fill_model == "queue":
                 _move_queue(market, side, price)
         if market.last is None:
             self._trigger_by_quote(quote, market, at, reports)

@@ -18,6 +18,7 @@ PREFIX = "venue."
 FEES_PREFIX = "venue.fees."
 LATENCY_SHAPES = ("uniform", "exponential")
 SLIPPAGE_MODELS = ("none", "ticks", "ppm", "proportional")
+FILL_MODELS = ("queue", "touch", "through")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class VenueOptions:
         seed: of the draws.
         slippage: how much worse than the market a taking fill is, one of `SLIPPAGE_MODELS`.
         slippage_amount: ticks, or millionths of the price.
+        fill_model: when a trade at a resting order's limit fills it, one of `FILL_MODELS`: in its turn, at
+            once, or never, so that only a better price does.
         check_funds: a purchase that the account's cash does not cover on arrival is rejected.
     """
 
@@ -46,6 +49,7 @@ class VenueOptions:
     seed: int = 1
     slippage: str = "none"
     slippage_amount: int = 0
+    fill_model: str = "queue"
     check_funds: bool = False
 
     def fees_of(self, instrument: InstrumentDefined) -> Fees:

@@ -228,6 +228,7 @@ options_ = st.builds(
     latency_shape=st.sampled_from(["uniform", "exponential"]),
     slippage=st.sampled_from(["none", "ticks", "ppm", "proportional"]),
     slippage_amount=st.sampled_from([1, 30_000]),
+    fill_model=st.sampled_from(["queue", "queue", "touch", "through"]),
     check_funds=st.booleans(),
 )
 

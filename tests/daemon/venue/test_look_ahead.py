@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.venue.paper import VenueOptions
+from daemon.venue.paper.options import FILL_MODELS
 from schemas.events import (
     OrderAccepted,
     OrderFilled,
@@ -25,6 +26,7 @@ options_ = st.builds(
     latency_shape=st.sampled_from(["uniform", "exponential"]),
     slippage=st.sampled_from(["none", "proportional"]),
     slippage_amount=st.just(30_000),
+    fill_model=st.sampled_from(FILL_MODELS),
 )
 
 
