@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tools.bench.report import Result, machine, print_results
-from tools.output import print_json
+from tools.output import UsageError, print_json
 
 
 class Suite(NamedTuple):
@@ -56,12 +56,19 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="recorded market data; generated without it",
     )
     parser.add_argument("--quick", action="store_true", help="a tenth of the time, for a first look")
+    parser.add_argument(
+        "--peers",
+        action="store_true",
+        help="replay: run NautilusTrader and backtrader too, installed into your cache folder",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print."""
+    if arguments.peers and arguments.suite not in ("replay", "all"):
+        raise UsageError(f"--peers: the suite {arguments.suite} has none", hint="taped bench replay --peers")
     names: Sequence[str] = list(SUITES) if arguments.suite == "all" else [arguments.suite]
     results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="taped-bench-", dir=arguments.scratch) as folder:
@@ -69,7 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
             measure: Callable[..., list[Result]] = import_module(SUITES[name].module).measure
             scratch = Path(folder) / name
             scratch.mkdir()
-            found = measure(scratch, market_data=arguments.market_data, quick=arguments.quick)
+            options = {"peers": True} if arguments.peers and name == "replay" else {}
+            found = measure(scratch, market_data=arguments.market_data, quick=arguments.quick, **options)
             results += found
             if not arguments.json:
                 print_results(found)
