@@ -15,14 +15,18 @@ from dataclasses import dataclass, field
 from operator import length_hint
 from typing import Any, Protocol
 
+import msgspec
+
 from daemon.settings import VenueSettings
 from daemon.trading.core import CURRENCY_SETTING, Core
 from daemon.trading.gate import hold_back
 from daemon.trading.skim import is_plain
+from daemon.trading.strategy import StrategyError, check_parameters
 from daemon.venue.paper import PaperVenue, VenueOptions
 from daemon.venue.paper.options import recorded
 from replay.clock import Clock
 from replay.recorder import Recorder
+from replay.warmup import kept_history
 from schemas.codec import CODEC, AnyEvent
 from schemas.errors import TapedError
 from schemas.events import (
@@ -157,6 +161,7 @@ def run_backtest(  # noqa: PLR0913
     progress: Callable[[int], None] | None = None,
     currency: str = "",
     recorder: Recorder | None = None,
+    warm: Iterable[EventBatch] = (),
 ) -> BacktestResult:
     """Run a strategy over recorded batches.
 
@@ -175,6 +180,7 @@ def run_backtest(  # noqa: PLR0913
         progress: called with the number of market events after each batch.
         currency: in which all is summed up; that of the first deposit when empty.
         recorder: takes note of the run while it goes on.
+        warm: events from before those, of which the strategies are told as they start.
 
     Raises:
         BacktestError: the strategy cannot be started, or a named instrument never appeared.
@@ -192,6 +198,7 @@ def run_backtest(  # noqa: PLR0913
     )
     run.result.maker_fee_ppm, run.result.taker_fee_ppm = options.maker_fee_ppm, options.taker_fee_ppm
     started = time.perf_counter()
+    run.warm_up(warm, _settings(options, currency))
     run.take([_settings(options, currency)])
     for batch in batches:
         run.batch(batch.events)
@@ -225,6 +232,7 @@ class _Run:
         self._unhashed: list[Event] = []
         self._counts: dict[type[Event], int] = {}
         self._started: dict[str, int] = {}
+        self._warming = False
         self._kinds: set[type[Any]] = set()
         self.clock = Clock(core, venue, lambda ts_ns: self._tick(ClockTicked(ts_ns=ts_ns, synchronized=True)))
         self.recorder = recorder
@@ -244,6 +252,26 @@ class _Run:
             events = [event for event in events if type(event) in _TICKS]
         self.result.events += len(events)
         self._take_ticks(events, plain=kinds == _TRADES and is_plain(events))  # type: ignore[arg-type]
+
+    def warm_up(self, batches: Iterable[EventBatch], settings: DaemonStarted) -> None:
+        """Take what came before, without trading; the strategies start behind it, and are told of it."""
+        recorder, self.recorder = self.recorder, None
+        self._warming = True
+        for place, batch in enumerate(batches):
+            if not place:
+                self.take([_keeping(settings, kept_history(self._values()))])
+            self.batch(batch.events)
+        self.recorder, self._warming = recorder, False
+        self.result.events = 0
+        self._kinds.clear()
+        for instrument in list(self.core.instruments.values()):
+            self._define(instrument)
+
+    def _values(self) -> dict[str, Scalar]:
+        try:
+            return check_parameters(self.core.strategies.kind(self.strategy), self.parameters)
+        except StrategyError as error:
+            raise BacktestError(error.message, hint=error.hint) from error
 
     def _take_ticks(self, events: Sequence[Any], *, plain: bool = False) -> None:
         """Take market events, as a whole or as a recorder cuts them; plain: trades that can be skimmed."""
@@ -405,7 +433,7 @@ class _Run:
         """Take a definition; the first one of an instrument brings cash and starts the strategy."""
         name = f"{instrument.symbol}@{instrument.venue}"
         self.take([instrument])
-        if name in self._started:
+        if self._warming or name in self._started:
             return
         self._started[name] = instrument.instrument_id
         self.result.instruments.append(name)
@@ -481,6 +509,10 @@ def _settings(options: VenueOptions, currency: str = "") -> DaemonStarted:
     if currency:
         settings[CURRENCY_SETTING] = currency
     return DaemonStarted(ts_ns=0, daemon_version="", config_hash="", code_hash="", settings=settings)
+
+
+def _keeping(started: DaemonStarted, history: Mapping[str, Scalar]) -> DaemonStarted:
+    return msgspec.structs.replace(started, settings={**started.settings, **history})
 
 
 def _command(ts_ns: int, command: str, arguments: Mapping[str, Scalar | list[Scalar]]) -> OperatorCommand:

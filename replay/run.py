@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from daemon.trading.core import Core
 from daemon.user_strategies import load_kinds
-from replay.backtest import JOURNAL_ID, BacktestResult, EventBatch, run_backtest
+from replay.backtest import JOURNAL_ID, BacktestError, BacktestResult, EventBatch, run_backtest
 from replay.recorder import Recorder
 from replay.source import Progress, Source, open_source
 from replay.spec import BacktestSpec
@@ -51,9 +53,23 @@ def run_spec(
         core=Core(JOURNAL_ID, kinds=load_kinds(folder).classes),
         currency=spec.currency,
         recorder=recorder,
+        warm=warm_batches(spec),
     )
     result.partial = watched.stopped
     return result
+
+
+def warm_batches(spec: BacktestSpec) -> Iterator[EventBatch]:
+    """Yield what was recorded right before the spec's beginning; nothing where no warm-up is asked for."""
+    if not spec.warmup_ns or spec.from_ns is None:
+        return
+    begin_ns, end_ns = max(1, spec.from_ns - spec.warmup_ns), spec.from_ns - 1
+    before = msgspec.structs.replace(spec, from_ns=begin_ns, to_ns=end_ns, to_seq=None, warmup_ns=0)
+    try:
+        source = open_source(before)
+    except BacktestError:
+        return  # The data begin later.
+    yield from source.batches()
 
 
 class _Watched:

@@ -43,6 +43,7 @@ class BacktestSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         to_seq: last event.
         from_ns: nothing that was recorded before the first tick of this time or a later one.
         to_ns: nothing from the first tick on that is later.
+        warmup_ns: of so long before `from_ns` strategies are told when they start; needs that.
         cash: paid in once for each quote currency, decimal text.
         currency: in which all is summed up; that of the first instrument when empty.
         venue: how the venue fills. Its seed is always that of the spec.
@@ -62,6 +63,7 @@ class BacktestSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     to_seq: int | None = None
     from_ns: int | None = None
     to_ns: int | None = None
+    warmup_ns: int = 0
     cash: str = "100000"
     currency: str = ""
     venue: VenueOptions = DAEMON_VENUE
@@ -110,6 +112,8 @@ def _check(spec: BacktestSpec) -> None:
             raise SpecError(f"from_{name} {first}, expected 1 or more")
         if last is not None and last < (first or 1):
             raise SpecError(f"to_{name} {last} lies before from_{name} {first or 1}")
+    if spec.warmup_ns < 0 or (spec.warmup_ns and spec.from_ns is None):
+        raise SpecError("warmup needs a beginning to lie before", hint="give the time of the beginning too")
     _check_venue(spec.venue)
     try:
         cash = money(spec.cash)

@@ -21,6 +21,7 @@ from tools.parameters import parse_pairs
 from tools.points import HELP, Point, point
 
 _UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000}
+_SPANS_NS = {"s": 10**9, "m": 60 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9}
 _LATENCY = re.compile(r"(\d+)(us|ms|s)(?:\+(\d+)(us|ms|s)(?::([a-z]+))?)?", re.ASCII)
 _SLIPPAGE = re.compile(r"([a-z]+)(?::(\d+))?", re.ASCII)
 _READING = {
@@ -51,6 +52,13 @@ def add_spec_flags(parser: argparse.ArgumentParser) -> None:
         default=Point(),
         metavar="SEQ|TIME",
         help="the same; what it names is included",
+    )
+    parser.add_argument(
+        "--warmup",
+        type=_span,
+        default=0,
+        metavar="TIME",
+        help="tell strategies of so long before --from when they start, as 30m, 4h or 2d (none)",
     )
     parser.add_argument("--cash", default="100000", help="cash in each quote currency (%(default)s)")
     parser.add_argument(
@@ -125,6 +133,14 @@ def _add_reading_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _span(text: str) -> int:
+    """Return nanoseconds."""
+    found = re.fullmatch(r"([1-9][0-9]{0,7})([smhd])", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a time such as 90s, 30m, 4h or 2d")
+    return int(found[1]) * _SPANS_NS[found[2]]
+
+
 def spec_of(arguments: argparse.Namespace) -> BacktestSpec:
     """Return the spec that the flags tell.
 
@@ -147,6 +163,7 @@ def spec_of(arguments: argparse.Namespace) -> BacktestSpec:
             to_seq=last.seq,
             from_ns=first.ns,
             to_ns=last.end_ns,
+            warmup_ns=arguments.warmup,
             cash=arguments.cash,
             currency=arguments.currency,
             venue=_venue(arguments),
@@ -183,6 +200,7 @@ def flags_of(spec: BacktestSpec) -> list[str]:
         "--instruments": (",".join(spec.instruments), ""),
         "--from": (spec.from_seq if spec.from_ns is None else time_text(spec.from_ns), None),
         "--to": (spec.to_seq if spec.to_ns is None else time_text(spec.to_ns), None),
+        "--warmup": (f"{spec.warmup_ns // _SPANS_NS['s']}s", "0s"),
         "--cash": (spec.cash, "100000"),
         "--currency": (spec.currency, ""),
         "--seed": (spec.seed, 1),
