@@ -90,14 +90,19 @@ def _many(journal: Path, *, count: int) -> list[Result]:
     (last,) = [batch.events[-1] for batch in reader.batches(reader.last_seq)]
     spec = BacktestSpec(data=(str(journal),), strategy="ma_cross", from_ns=last.ts_ns - HOUR_NS)
     took = []
-    for _ in range(_ROUNDS):
+    for _ in range(1 + _ROUNDS):
         started = time.perf_counter()
         batches = open_source(spec).batches()
         next(batch for batch in batches if any(type(event) is Trade for event in batch.events))
         took.append(time.perf_counter() - started)
     peak_mb = _ours(journal, "ma_cross", [f"{name}={value}" for name, value in TERMS.items()]).peak_mb
     return [
-        Result(name="replay.open_last_hour", unit="s", value=median(took), detail={"events": count}),
+        Result(
+            name="replay.open_last_hour",
+            unit="s",
+            value=took[0],
+            detail={"again_s": median(took[1:]), "events": count},
+        ),
         Result(name="replay.peak_mb", unit="MB", value=round(peak_mb, 1), detail={"events": count}),
     ]
 
