@@ -32,7 +32,7 @@ _ROUNDS = 3
 
 
 def measure(scratch: Path, *, market_data: Path | None, quick: bool, peers: bool = False) -> list[Result]:
-    """Return the figures of backtests, of peers on the same ticks when asked for, of parity and looks back."""
+    """Return the figures of backtests, of parity and looks back, and of peers when asked for."""
     python = environment() if peers else None
     count = EVENTS // 10 if quick else EVENTS
     journal, ticks = scratch / "journal", scratch / "ticks.bin"
