@@ -1,21 +1,24 @@
-"""`taped replay runs`: the catalogue of backtests: list, show, compare, repeat and forget them."""
+"""`taped replay runs`: the catalogue of backtests: list, show, compare, repeat, export and forget them."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from replay.export.run import export_run
+from replay.export.sinks import SUFFIXES
 from replay.measure import METRICS
 from replay.runs.catalogue import DATABASE, Catalogue, users_catalogue, wait_for
 from replay.runs.record import Run
 from replay.runs.repeat import repeat, spec_to_repeat
-from replay.source import Source, open_source
+from replay.source import Progress, Source, open_source
 from tools.event_text import time_text
 from tools.output import UsageError, print_json, print_table, progress
 from tools.wording import counted, grouped
@@ -56,10 +59,18 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     again = actions.add_parser("repeat", help="run again, and hold the result against the recorded one")
     again.add_argument("number", type=_count, metavar="RUN", help="its number")
     again.set_defaults(run=_repeat)
+    tables = actions.add_parser("export", help="write fills, equity and round trips of a run as tables")
+    tables.add_argument("number", type=_count, metavar="RUN", help="its number")
+    tables.add_argument("out", type=Path, metavar="OUT", help="folder to make")
+    tables.add_argument(
+        "--format", choices=sorted(SUFFIXES), default="parquet", help="format of the files (%(default)s)"
+    )
+    tables.add_argument("--force", action="store_true", help="replace an export that is there")
+    tables.set_defaults(run=_export)
     remove = actions.add_parser("rm", help="forget runs")
     remove.add_argument("numbers", type=_count, nargs="+", metavar="RUN", help="one or more")
     remove.set_defaults(run=_remove)
-    for action in (listing, show, compare, again, remove):
+    for action in (listing, show, compare, again, tables, remove):
         action.add_argument(
             "--data", type=Path, metavar="DATA", help="data folder; runs over files if there is none"
         )
@@ -196,16 +207,7 @@ def _repeat(arguments: argparse.Namespace) -> int:
     catalogue, folder = catalogue_for(arguments.data)
     (run,) = wait_for(catalogue.get([arguments.number]))
     source = open_source(spec_to_repeat(run, folder))
-    with progress(
-        f"Run {run.number} again", total=source.total, unit=source.unit, show=not arguments.json
-    ) as bar:
-        shown = 0
-
-        def advance(reading: Source) -> None:
-            nonlocal shown
-            bar(reading.position - shown)
-            shown = reading.position
-
+    with _bar(run, source, show=not arguments.json) as advance:
         done = repeat(run, folder, source=source, progress=advance)
     if arguments.json:
         print_json(
@@ -224,6 +226,41 @@ def _repeat(arguments: argparse.Namespace) -> int:
             print(f"differs   {difference}")
         print(_verdict(equal=done.equal, differences=done.differences))
     return 0 if done.equal else 1
+
+
+@contextmanager
+def _bar(run: Run, source: Source, *, show: bool) -> Iterator[Progress]:
+    """Show how far the reading is."""
+    with progress(f"Run {run.number} again", total=source.total, unit=source.unit, show=show) as bar:
+        shown = 0
+
+        def advance(reading: Source) -> None:
+            nonlocal shown
+            bar(reading.position - shown)
+            shown = reading.position
+
+        yield advance
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    catalogue, folder = catalogue_for(arguments.data)
+    (run,) = wait_for(catalogue.get([arguments.number]))
+    source = open_source(spec_to_repeat(run, folder))
+    with _bar(run, source, show=not arguments.json) as advance:
+        rows = export_run(
+            run,
+            folder,
+            arguments.out,
+            form=arguments.format,
+            force=arguments.force,
+            source=source,
+            progress=advance,
+        )
+    if arguments.json:
+        print_json({"run": run.number, "out": str(arguments.out), "rows": rows})
+    else:
+        print_table(("table", "rows"), [(name, f"{count:,}") for name, count in rows.items()])
+    return 0
 
 
 def _verdict(*, equal: bool, differences: Sequence[str]) -> str:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from replay.export.market import ExportError
 from replay.export.sinks import SUFFIXES
-from replay.export.tables import TABLES
+from replay.export.tables import RUN_TABLES, TABLES
 
 MANIFEST = "export.json"
-_KNOWN = {MANIFEST, *(name + suffix for name in TABLES for suffix in SUFFIXES.values())}
+_KNOWN = {MANIFEST, *(name + suffix for name in (*TABLES, *RUN_TABLES) for suffix in SUFFIXES.values())}
 
 
 def check_out(out: Path, *, force: bool) -> None:

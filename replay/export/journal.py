@@ -7,9 +7,8 @@ themselves, so no limit of the read model cuts them; orders, fills and equity co
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +34,13 @@ from replay.export.market import (
     tick_rows,
     trade_rows,
 )
-from replay.export.sinks import SUFFIXES, Sink, load_pyarrow, open_sink
+from replay.export.sinks import SUFFIXES, load_pyarrow
+from replay.export.table_file import TableFile
 from replay.export.tables import BARS, INSTRUMENTS, TABLES
 from replay.times import DISORDER_NS, TimesError, seq_at
 from schemas.codec import AnyEvent
 from schemas.events import InstrumentDefined
 
-GROUP_ROWS = 65_536
-"""Rows that are written together: a row group of Parquet, a batch of Arrow. Some 60 MB while they wait."""
 _FROM_EVENTS: dict[str, Callable[[Selected], list[Row]]] = {
     "ticks": tick_rows,
     "trades": trade_rows,
@@ -150,14 +148,14 @@ class _Export:
         self._first, self._last = _range(journal, span)
         self._market = Market(request.instruments, span, self._earlier)
         self._earlier_definitions: dict[int, InstrumentDefined] | None = None
-        self._tables: dict[str, _TableFile] = {}
+        self._tables: dict[str, TableFile] = {}
         self._bars: BarMaker | None = None
 
     def run(self) -> ExportResult:
         """Write every table."""
         request = self._request
         names = [name for name in TABLES if name in request.tables and name != INSTRUMENTS.name]
-        self._tables = {name: _TableFile(name, self._folder, request.format) for name in names}
+        self._tables = {name: TableFile(TABLES[name], self._folder, request.format) for name in names}
         try:
             if BARS.name in self._tables:
                 self._bars = BarMaker(self._scratch / "bars.db", request.intervals)
@@ -239,9 +237,7 @@ class _Export:
                 self._tables[name].take(getattr(books, name)())
 
     def _write_instruments(self) -> None:
-        table = self._tables[INSTRUMENTS.name] = _TableFile(
-            INSTRUMENTS.name, self._folder, self._request.format
-        )
+        table = self._tables[INSTRUMENTS.name] = TableFile(INSTRUMENTS, self._folder, self._request.format)
         defined = sorted(self._market.definitions.values(), key=lambda item: item.instrument_id)
         table.take(instrument_rows(defined))
 
@@ -262,38 +258,3 @@ def _range(journal: JournalReader, span: Span) -> tuple[int, int]:
     if first > last:
         raise ExportError(f"{journal.directory}: no event in the range asked for; it ends at seq {end:,}")
     return first, last
-
-
-class _TableFile:
-    """The file of one table; collects rows to groups.
-
-    Attributes:
-        path: the file.
-        rows: how many were taken.
-    """
-
-    def __init__(self, name: str, folder: Path, kind: str) -> None:
-        self.path = folder / f"{name}{SUFFIXES[kind]}"
-        self.rows = 0
-        self._sink: Sink | None = open_sink(TABLES[name], self.path, kind)
-        self._waiting: list[Row] = []
-
-    def take(self, rows: Iterable[Row]) -> None:
-        """Take rows in their order."""
-        assert self._sink is not None
-        rows = iter(rows)
-        while more := list(islice(rows, GROUP_ROWS - len(self._waiting))):
-            self.rows += len(more)
-            self._waiting += more
-            if len(self._waiting) == GROUP_ROWS:
-                self._sink.write(self._waiting)
-                self._waiting = []
-
-    def close(self) -> None:
-        """Write what waits and finish the file; more than once is once."""
-        if self._sink is not None:
-            sink, self._sink = self._sink, None
-            try:
-                sink.write(self._waiting)
-            finally:
-                sink.close()

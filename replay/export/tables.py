@@ -217,3 +217,56 @@ TABLES = {
     for table in (TICKS, TRADES, QUOTES, BARS, BARS_RECEIVED, ORDERS, FILLS, EQUITY, INSTRUMENTS)
 }
 """By name, in the order in which they are told."""
+
+
+_CURRENCY = Column("currency", Kind.TEXT, "of the amounts")
+RUN_FILLS = Table(
+    "fills",
+    "fills of the run's orders",
+    (
+        _TS,
+        Column("order_id", Kind.INTEGER, "the order, in the run's own numbers"),
+        _SYMBOL,
+        _VENUE,
+        Column("side", Kind.TEXT, "buy or sell"),
+        Column("price", Kind.DECIMAL, "of the fill"),
+        Column("quantity", Kind.DECIMAL, "of the fill"),
+        Column("fee", Kind.DECIMAL, "paid; negative when received"),
+        Column("fee_currency", Kind.TEXT, "of the fee"),
+        Column("liquidity", Kind.TEXT, "maker or taker"),
+        Column("strategy_id", Kind.TEXT, "whose order it was"),
+        Column("tag", Kind.TEXT, "of the order"),
+    ),
+)
+RUN_EQUITY = Table(
+    "equity",
+    "what the account of the run was worth, on a grid that widens with its length",
+    (
+        Column("ts", Kind.TIME, "when"),
+        _CURRENCY,
+        Column("equity", Kind.DECIMAL, "cash and positions"),
+        Column("flow", Kind.DECIMAL, "paid in since the row before"),
+        Column("gross", Kind.DECIMAL, "value of the positions without signs"),
+        Column("net", Kind.DECIMAL, "the same with signs"),
+    ),
+)
+RUN_TRIPS = Table(
+    "trips",
+    "round trips of the run, those that ended and those that were open",
+    (
+        Column("strategy_id", Kind.TEXT, "whose"),
+        Column("instrument", Kind.TEXT, "SYMBOL@VENUE"),
+        Column("tag", Kind.TEXT, "of the order that opened it"),
+        Column("side", Kind.TEXT, "buy when it was long, sell when it was short"),
+        Column("opened", Kind.TIME, "time of the first fill"),
+        Column("closed", Kind.TIME, "time of the last fill; empty while it is open"),
+        _CURRENCY,
+        Column("profit", Kind.DECIMAL, "before fees; of an open one, at the mark"),
+        Column("fees", Kind.DECIMAL, "paid"),
+        Column("slippage", Kind.DECIMAL, "what fills cost more than the middle of the market"),
+        Column("adverse", Kind.DECIMAL, "the lowest the profit was on the way"),
+        Column("favourable", Kind.DECIMAL, "the highest"),
+    ),
+)
+RUN_TABLES = {table.name: table for table in (RUN_FILLS, RUN_EQUITY, RUN_TRIPS)}
+"""Of a backtest run, by name."""

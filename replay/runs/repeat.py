@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from replay.backtest import BacktestResult
+from replay.recorder import Recorder
 from replay.run import run_spec
 from replay.runs.catalogue import CatalogueError
 from replay.runs.data_hash import data_sha256
@@ -49,6 +50,7 @@ def repeat(
     *,
     source: Source | None = None,
     progress: Progress | None = None,
+    recorder: Recorder | None = None,
 ) -> Repeated:
     """Run again.
 
@@ -57,6 +59,7 @@ def repeat(
         folder: as for `spec_to_repeat`.
         source: what `open_source` returned for `spec_to_repeat`, where the caller has it already.
         progress: as for `run_spec`.
+        recorder: as for `run_spec`.
 
     Raises:
         CatalogueError: its events are not there any more, or are those of another journal.
@@ -72,7 +75,7 @@ def repeat(
             f" {found.journal_id}",
             hint="retention let go of the rest, or it is another journal",
         )
-    result = run_spec(spec, source=source, progress=progress)
+    result = run_spec(spec, source=source, progress=progress, recorder=recorder)
     equal = result.result_sha256 == run.result_sha256
     differences = _differences(run, spec)
     # Files were hashed for their identity; a journal is hashed only where that can explain something.

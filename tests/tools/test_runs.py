@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sqlite3
 
@@ -105,6 +106,33 @@ def test_a_result_that_is_not_the_recorded_one_is_a_problem(data, capsys):
     assert (code, json.loads(printed.out)["equal"]) == (1, False)
 
 
+def test_a_run_is_exported_as_tables(data, capsys, tmp_path):
+    code, printed = runs(capsys, "export", 1, tmp_path / "out", "--format", "csv", "--data", data)
+    assert code == 0
+    assert printed.out.splitlines()[0].split() == ["table", "rows"]
+    _, printed = runs(capsys, "show", 1, "--data", data, "--json")
+    run = json.loads(printed.out)
+    with (tmp_path / "out" / "fills.csv").open(newline="") as file:
+        fills = list(csv.DictReader(file))
+    assert len(fills) == run["fills"]
+    with (tmp_path / "out" / "equity.csv").open(newline="") as file:
+        assert list(csv.DictReader(file))[-1]["equity"] == run["equity"]["USD"]
+    with (tmp_path / "out" / "trips.csv").open(newline="") as file:
+        closed = [trip for trip in csv.DictReader(file) if trip["closed"]]
+    assert len(closed) == run["metrics"]["trips"]
+
+
+def test_a_run_that_gives_another_result_by_now_is_not_exported(data, capsys, tmp_path):
+    connection = sqlite3.connect(data / "runs.db")
+    connection.execute("UPDATE runs SET record = json_set(record, '$.result_sha256', 'abc') WHERE run = 1")
+    connection.commit()
+    connection.close()
+    code, printed = runs(capsys, "export", 1, tmp_path / "out", "--format", "csv", "--data", data)
+    assert code == 1
+    assert "does not give the recorded result any more" in printed.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_run_is_forgotten(data, capsys):
     assert runs(capsys, "rm", 1, 3, "--data", data)[0] == 0
     _, printed = runs(capsys, "list", "--data", data, "--json")
@@ -160,3 +188,27 @@ def test_wrong_words_are_told(words, code, says, capsys, tmp_path, monkeypatch):
     found, printed = runs(capsys, *words)
     assert found == code
     assert says in printed.err
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("lean/equity/usa/tick/spy/20131008_trade.zip", ["--param", "quantity=10", "--to", "100000"]),
+        (
+            "lean/forex/fxcm/tick/eurusd/20140511_quote.zip",
+            ["--param", "quantity=100", "--param", "source=quote"],
+        ),
+        ("crypto/binance_spot_btcusdt_20240808.gz", ["--param", "quantity=0.01"]),
+    ],
+)
+def test_runs_over_real_markets_are_recorded_and_repeated(
+    market_data, tmp_path, capsys, monkeypatch, name, flags
+):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    words = ["replay", "backtest", str(market_data / name), "--strategy", "ma_cross", "--rounds", "0", *flags]
+    assert main(words) == 0
+    capsys.readouterr()
+    code, printed = runs(capsys, "repeat", 1, "--json")
+    assert code == 0
+    assert json.loads(printed.out)["differences"] == []
+    assert runs(capsys, "export", 1, tmp_path / "out")[0] == 0

@@ -15,7 +15,7 @@ from daemon.journal.writer import JournalWriter
 from daemon.readmodel.bars import INTERVALS
 from daemon.readmodel.queries import ReadModelQueries
 from daemon.readmodel.writer import ReadModelWriter
-from replay.export import journal as export_module
+from replay.export import table_file
 from replay.export.journal import ExportRequest, export_journal
 from replay.export.market import ExportError, Span
 from replay.export.tables import TABLES
@@ -162,7 +162,7 @@ def test_a_read_model_that_is_missing_or_behind_is_made_for_the_purpose(busy, tm
 
 
 def test_rows_are_written_in_groups_that_end_where_they_are_full(busy, tmp_path):
-    with patch.object(export_module, "GROUP_ROWS", 50):
+    with patch.object(table_file, "GROUP_ROWS", 50):
         result = export(busy, tmp_path / "out", tables=["ticks"])
     file = pq.ParquetFile(tmp_path / "out" / "ticks.parquet")
     sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
