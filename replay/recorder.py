@@ -153,15 +153,21 @@ class Recorder:
             fill, instrument, strategy_id=request.strategy_id or "", tag=request.tag, slippage=slippage
         )
         recording, quote = self.recording, instrument.quote_currency
+        traded = notional(instrument, fill.price, fill.quantity)
         fee = fee_money(fill.fee, fill.fee_scale)
-        recording.traded += self._converted(notional(instrument, fill.price, fill.quantity), quote) or 0
-        recording.fees += self._converted(fee, fill.fee_currency) or 0
-        recording.slippage += self._converted(slippage, quote) or 0
+        if quote == fill.fee_currency == self._currency:
+            recording.traded += traded
+            recording.fees += fee
+            recording.slippage += slippage
+        else:
+            recording.traded += self._converted(traded, quote) or 0
+            recording.fees += self._converted(fee, fill.fee_currency) or 0
+            recording.slippage += self._converted(slippage, quote) or 0
         self._draw(fill)
 
     def _slippage(self, fill: OrderFilled, instrument: InstrumentDefined) -> int:
         arrival = self._arrivals.get(fill.order_id)
-        if arrival is None:
+        if arrival is None or arrival == 2 * fill.price:
             return 0
         return notional(instrument, fill.side * (2 * fill.price - arrival), fill.quantity) // 2
 

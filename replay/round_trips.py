@@ -142,7 +142,7 @@ class RoundTrips:
             slippage: of this fill, as money.
         """
         self._instruments[fill.instrument_id] = instrument
-        key = (strategy_id, fill.instrument_id)
+        key = strategy_id, fill.instrument_id
         fee = fee_money(fill.fee, fill.fee_scale) if fill.fee_currency == instrument.quote_currency else 0
         rest = fill.quantity
         trip = self._open.get(key)
@@ -172,15 +172,16 @@ class RoundTrips:
         costs: tuple[int, int],
     ) -> None:
         value = notional(instrument, fill.price, quantity)
-        trip.cost += fill.side * value
         trip.fees += costs[0]
         trip.slippage += costs[1]
         if fill.side == trip.side:
+            trip.cost += trip.side * value
             trip.held += quantity
             trip.entered += quantity
             trip.entry_value += fill.price * quantity
             trip.entry_cost += value
         else:
+            trip.cost -= trip.side * value
             trip.held -= quantity
             trip.left += quantity
             trip.exit_value += fill.price * quantity
