@@ -21,7 +21,7 @@ from daemon.journal.listing import list_journal
 from daemon.journal.lock import JournalLock
 from daemon.journal.reader import JournalReader
 from daemon.snapshot_file import OtherCodeError, listed
-from daemon.snapshots import EVERY_EVENTS, prune
+from daemon.snapshots import EVERY_EVENTS, PAST, prune
 from daemon.start import core_at_beginning
 from daemon.trading.core import Core
 from daemon.trading.dump import DumpError, dump
@@ -155,7 +155,7 @@ def _snapshots(data: Path, first: int, last: int) -> Iterator[tuple[int, Path]]:
 
 
 def _folder(data: Path) -> Path:
-    return data / "snapshots" / "past"
+    return data / "snapshots" / PAST
 
 
 class _Keeper:
@@ -169,6 +169,7 @@ class _Keeper:
         self._folder = _folder(data)
         self._code_hash = code_hash
         self._every = every
+        self._begins = journal.first_seq
         self._finished = list_journal(journal.directory)[-1].first_seq - 1
         there_are = {at for at, _ in _snapshots(data, 0, self._finished)}
         self._last = 0
@@ -188,5 +189,5 @@ class _Keeper:
             self._folder.mkdir(parents=True, exist_ok=True)
             with JournalLock(self._folder):
                 snapshot_file.write(DISK, self._folder, dump(follower.core, follower.dump()), self._code_hash)
-                prune(self._folder, self._finished, every=self._every // 2, first_seq=1)
+                prune(self._folder, self._finished, every=self._every // 2, first_seq=self._begins)
         self._there_are.add(seq)

@@ -38,6 +38,9 @@ LADDER_BYTES = 256 << 20
 
 MAX_FILES = 2_000
 
+PAST = "past"
+"""Folder beside the snapshots for those that looks into the past have left."""
+
 
 class Snapshots:
     """Takes snapshots of a running core, in two steps: on the loop, then on disk once that is allowed.
@@ -183,6 +186,7 @@ def load_newest(
     """
     folder = data / "snapshots"
     told = False
+    remove(DISK, folder / PAST, [path for seq, path in listed(folder / PAST) if seq > last_seq])
     for seq, path in reversed(listed(folder)):
         if seq > last_seq:
             log.warning("%s: the journal ends before it, at %d; removed", path, last_seq)

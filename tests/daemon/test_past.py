@@ -9,7 +9,7 @@ import pytest
 from daemon.journal.reader import JournalReader
 from daemon.journal.writer import JournalWriter
 from daemon.past import PastError, past
-from daemon.snapshots import KEEP, Snapshots, prune, save, sequences
+from daemon.snapshots import KEEP, Snapshots, load_newest, prune, save, sequences
 from daemon.trading.core import Core
 from daemon.venue.paper import PaperVenue
 from daemon.venue.paper.dump import dump as dump_venue
@@ -115,6 +115,14 @@ def test_a_long_look_leaves_states_that_the_next_one_begins_with(recorded):
     # What is being written may yet be lost, and its numbers given to other events.
     kept = [int(path.stem) for path in (data / "snapshots" / "past").glob("*.snap")]
     assert max(kept) <= finished
+
+
+def test_a_start_removes_states_that_lie_beyond_the_journals_end(recorded):
+    data, events = recorded
+    past(data, len(events), code_hash=CODE, keep=True, every=400)
+    journal_id = JournalReader(data / "journal").journal_id
+    load_newest(data, journal_id, CODE, 900)
+    assert {int(path.stem) <= 900 for path in (data / "snapshots" / "past").glob("*.snap")} == {True}
 
 
 def test_a_look_at_a_folder_that_cannot_be_written_leaves_nothing(recorded):
