@@ -73,7 +73,7 @@ function figure(element, text, unit = "", className = "") {
 function takeProgress(message) {
   figure(byId("seq"), number(message.seq));
   const lag = message.seq - message.applied_seq;
-  byId("lag").textContent = (lag > 1000 ? `durable, ${number(lag)} not shown yet` : "durable events") + shipped(message.sync);
+  byId("lag").textContent = lag > 1000 ? `durable, ${number(lag)} not shown yet` : shipped(message.sync);
   const now = performance.now();
   state.samples.push([now, message.seq]);
   while (state.samples.length > 2 && now - state.samples[0][0] > 5000) state.samples.shift();
@@ -83,10 +83,11 @@ function takeProgress(message) {
 
 /** How far the journal is in the database, where it is shipped to one. */
 function shipped(sync) {
-  if (!sync || sync.state === "off" || sync.state === "starting") return "";
-  const waiting = sync.lag_events === null ? "" : `, ${number(sync.lag_events)} to ship`;
-  if (sync.state === "away" || sync.state === "refused") return `; database ${sync.state}${waiting}`;
-  return sync.lag_events > 100_000 ? waiting : ", database up to date";
+  if (!sync || sync.state === "off" || sync.state === "starting") return "durable events";
+  const waiting = number(sync.lag_events ?? 0);
+  if (sync.state === "away") return `database away, ${waiting} wait`;
+  if (sync.state === "refused") return `not shipped, ${waiting} wait`;
+  return sync.state === "working" ? `durable, ${waiting} to ship` : "durable and shipped";
 }
 
 function takeTrading(trading) {
