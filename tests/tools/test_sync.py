@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.sync.conftest import database, dsn, fetch, server_dsn, trades, write
+from tests.daemon.sync.conftest import database, fetch, server_dsn, template, trades, write
 from tools.cli import main
 
-__all__ = ["database", "dsn", "server_dsn"]
+__all__ = ["database", "server_dsn", "template"]
 
 
 @pytest.fixture

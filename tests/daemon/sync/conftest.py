@@ -24,6 +24,9 @@ from schemas.codec import AnyEvent
 from schemas.events import AssetClass, InstrumentDefined, Side, Trade
 from tools.bench.postgres import PostgresServer
 
+GIVEN_DSN = os.environ.get("TAPED_TEST_DSN")
+"""Read before a test begins: it is kept out of the tests' environment."""
+
 _numbers = itertools.count(1)
 
 
@@ -37,9 +40,8 @@ def server_folder():
 @pytest.fixture(scope="session")
 def server_dsn():
     """How to reach a server that is there for all tests."""
-    given = os.environ.get("TAPED_TEST_DSN")
-    if given:
-        yield given
+    if GIVEN_DSN is not None:
+        yield GIVEN_DSN
         return
     with tempfile.TemporaryDirectory(prefix="taped-postgres-") as folder:
         server = PostgresServer(Path(folder))
@@ -57,11 +59,28 @@ def dsn(server_dsn: str):
     asyncio.run(_execute(server_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
+@pytest.fixture(scope="session")
+def template(server_dsn: str):
+    """Name of a database that has the tables, to be copied: half the time of making them."""
+    name = f"taped_test_{os.getpid()}_template"
+    asyncio.run(_execute(server_dsn, f"CREATE DATABASE {name}"))
+    asyncio.run(_apply(with_database(server_dsn, name)))
+    yield name
+    asyncio.run(_execute(server_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
 @pytest.fixture
-def database(dsn: str) -> str:
-    """How to reach a database that has the tables."""
-    asyncio.run(_apply(dsn))
-    return dsn
+def database(server_dsn: str, template: str):
+    """How to reach a database that has the tables and is this test's own."""
+    name = f"taped_test_{os.getpid()}_{next(_numbers)}"
+    if GIVEN_DSN is not None:
+        # TimescaleDB's workers stay connected to a database, so that it cannot be copied.
+        asyncio.run(_execute(server_dsn, f"CREATE DATABASE {name}"))
+        asyncio.run(_apply(with_database(server_dsn, name)))
+    else:
+        asyncio.run(_execute(server_dsn, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    yield with_database(server_dsn, name)
+    asyncio.run(_execute(server_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture

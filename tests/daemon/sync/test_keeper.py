@@ -180,6 +180,15 @@ async def test_a_process_that_was_killed_is_told_and_the_next_goes_on(tables, ds
     await process.stop()
 
 
+async def test_the_process_ends_when_the_daemon_is_gone(tables, dsn_file, data_folder):
+    write(data_folder, trades(1, 30))
+    process = SyncProcess(data_folder, SyncSettings(enabled=True, dsn_file=dsn_file))
+    await process.ship(5.0)
+    process._process.stdin.close()
+    assert await asyncio.wait_for(process._process.wait(), 10) == 0
+    await process.stop()
+
+
 async def test_a_secret_that_is_missing_is_a_refusal_that_says_so(data_folder, tmp_path):
     write(data_folder, trades(1, 3))
     process = SyncProcess(data_folder, SyncSettings(enabled=True, dsn_file=tmp_path / "missing"))

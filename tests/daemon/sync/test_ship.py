@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import uuid
 
 import asyncpg
@@ -14,6 +15,7 @@ from daemon.journal.archive import archive_journal
 from daemon.journal.listing import list_journal
 from daemon.journal.reader import Batch
 from daemon.journal.repair import apply_repair
+from daemon.journal.writer import JournalWriter
 from daemon.sync import schema
 from daemon.sync.errors import DatabaseAwayError, OvertakenError, SyncError
 from daemon.sync.packets import PacketMaker
@@ -27,6 +29,7 @@ from schemas.frame import PAGE
 from tests.daemon.journal.conftest import begin_with
 from tests.daemon.sync.conftest import T0, fetch, instrument, ship, trades, with_database, write
 from tests.schemas.conftest import of_record
+from tools.cli import main
 
 PRICES = "SELECT price FROM taped.trades ORDER BY seq"
 _numbers = "SELECT seq FROM taped.{}"
@@ -114,6 +117,52 @@ def test_the_database_takes_whatever_an_event_holds(database, events):
     )
     assert found >= len(events)
     assert [seq for (seq,) in fetch(database, of_this, journal)] == list(range(1, len(events) + 1))
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_journal_that_is_written_and_archived_meanwhile_is_shipped_whole(dsn, data_folder, seed):
+    await _apply(dsn)
+    chance, next_price, directory = random.Random(seed), 1, data_folder / "journal"
+    with JournalWriter.open(directory, segment_bytes=1 << 20) as writer:
+        writer.append([instrument()])
+        shipping = await Round.begin(directory, Target(dsn, max_events=100))
+        for _ in range(60):
+            match chance.randrange(8):
+                case 0:
+                    writer._roll()
+                case 1:
+                    archive_journal(directory)
+                case 2 | 3:
+                    await shipping.ship_next()
+                case _:
+                    count = chance.randrange(1, 90)
+                    writer.append(trades(next_price, count))
+                    next_price += count
+        writer.mark()
+        while await shipping.ship_next():
+            pass
+        await shipping.close()
+    found = await compare(dsn, directory)
+    assert found.passed
+    assert found.events == next_price
+
+
+@pytest.mark.parametrize(
+    ("recording", "events"),
+    [
+        ("lean/forex/fxcm/tick/eurusd/20140511_quote.zip", 11_776),
+        ("crypto/binance_spot_nexousdt_20240723.dat.gz", 615),
+        ("ws/KRAKEN-82ac16.0.gz", 1),
+    ],
+)
+def test_recorded_markets_are_shipped_to_the_last_field(
+    database, data_folder, market_data, recording, events
+):
+    assert main(["import", str(data_folder), str(market_data / recording), "--json"]) == 0
+    assert ship(data_folder / "journal", database) >= events
+    found = asyncio.run(compare(database, data_folder / "journal"))
+    assert found.passed
+    assert found.events >= events
 
 
 def test_an_instrument_stands_as_it_was_defined_last(database, data_folder):
