@@ -9,8 +9,8 @@
 --   all others, unknown types too          events
 --
 -- instruments, positions and equity are made of events beside that. Tables are plain here, so that any
--- PostgreSQL from 13 on holds them; what TimescaleDB adds (chunks, columns, bars that keep themselves up to
--- date) is told in daemon/sync/README.md and shown by `taped sync init --print`.
+-- PostgreSQL from 14 on holds them; what TimescaleDB adds (chunks, columns, bars that keep themselves up to
+-- date) is told in schemas/README.md and shown by `taped sync init --print`.
 --
 -- Columns every table of events has:
 --   journal  uuid of the journal a row came from, so that several daemons may ship into one database

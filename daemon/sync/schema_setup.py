@@ -67,7 +67,7 @@ async def set_up(connection: Connection, features: Features) -> Ready:
     except asyncpg.PostgresError as error:
         raise SchemaError(
             f"the database's schema taped cannot be made: {error}",
-            hint="the user of the sync must own the schema: see daemon/sync/README.md",
+            hint="the user of the sync must own the schema: see systemd/README.md",
         ) from error
     changes = await _add(connection, server.edition, features)
     return Ready(server, applied, changes, await warnings(connection, server, features))
