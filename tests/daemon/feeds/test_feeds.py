@@ -22,7 +22,7 @@ from daemon.venue.feeds.simulated import (
     chosen_instruments,
 )
 from schemas.codec import CODEC
-from schemas.events import FeedGap, InstrumentDefined, Quote, Trade
+from schemas.events import Bar, FeedGap, InstrumentDefined, Quote, Trade
 
 SECOND = 10**9
 START = 1_723_161_254 * SECOND
@@ -162,6 +162,17 @@ async def test_recorded_distances_are_kept_at_the_speed_asked_for(tmp_path):
     assert finished
     assert 0.28 <= loop.time() - begun < 5
     assert [len(batch) for batch in batches] == [2, 1, 1]
+
+
+async def test_recorded_bars_are_played_with_their_times_shifted(tmp_path):
+    path = tmp_path / "XBTUSD_1.csv"
+    path.write_text("1378854000,97,98,96,97,0.1,2\n1378854060,97,98,96,97,0.1,2\n")
+    now = 1_700_000_000 * SECOND
+    feed = FileFeed([path], speed=0, shift_to_now=True, clock_ns=lambda: now)
+    batches, _ = await collect(feed, until=10**9)
+    bars = [event for batch in batches for event in batch if isinstance(event, Bar)]
+    assert [bar.ts_ns - bars[0].ts_ns for bar in bars] == [0, 60 * SECOND]
+    assert bars[0].ts_ns == bars[0].received_ns
 
 
 async def test_files_are_merged_by_time(tmp_path):
