@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import random
 from itertools import pairwise
 
@@ -9,6 +10,8 @@ from replay.measure import ALL_DAYS, DAY_NS, SECOND_NS, Costs, EquityPoint, Trip
 from replay.resampling import in_blocks, intervals, one_by_one
 
 HOUR = 3_600 * SECOND_NS
+EVERYWHERE = "14be02b2cec4ec224488a99527d3276acbb6691953e0a1c429141f3b63472aad"
+"""By CPython 3.11.2 and 3.13.0 on x86-64."""
 
 
 def days(*equity: float) -> list[EquityPoint]:
@@ -119,3 +122,22 @@ def test_very_long_series_get_no_interval():
         [0.0] * 30_000, lambda _: {"x": 1.0}, resample=one_by_one, rounds=500, confidence=0.9, seed=1
     )
     assert found == {}
+
+
+def test_figures_are_the_same_to_twelve_digits_on_every_interpreter():
+    draw = random.Random(11)
+    equity, curve = 1000.0, [EquityPoint(0, 1000.0)]
+    for number in range(1, 400):
+        equity *= 1 + (draw.random() - 0.49) / 50
+        curve.append(EquityPoint(number * DAY_NS, equity, gross=equity / 3))
+    trips = [Trip(n, n + HOUR, draw.random() - 0.45, adverse=-draw.random()) for n in range(90)]
+    found = measure(curve, trips, rounds=100, seed=5)
+    bounds = {
+        f"{name} {end}": bound for name, ends in found.intervals.items() for end, bound in enumerate(ends)
+    }
+    told = [
+        f"{name} {'-' if value is None else f'{value:.12g}'}"
+        for name, value in (found.values | bounds).items()
+    ]
+    # The built-in sum of floats, for one, is another from Python 3.12 on.
+    assert hashlib.sha256("\n".join(told).encode()).hexdigest() == EVERYWHERE
