@@ -174,6 +174,8 @@ def _print_notes(run: Run) -> None:
     if run.difference is not None:
         for line in difference_lines(run.difference):
             print(line)
+        if run.difference.recorded_type == "StrategyStarted":
+            print("  is it one of your own? name its folder: --strategies-folder DIR, or --config FILE")
 
 
 def difference_lines(found: Difference) -> list[str]:

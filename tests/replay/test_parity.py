@@ -140,3 +140,4 @@ def test_the_command_names_the_first_difference(session, capsys):
     assert "FAILED" in out
     assert "(other)" in out
     assert "in answer to OperatorCommand" in out
+    assert "--strategies-folder DIR" in out
