@@ -18,16 +18,21 @@ from tools.output import UsageError, print_json
 
 
 class Suite(NamedTuple):
-    """A group of figures, and the module whose `measure` takes them."""
+    """A group of figures, the module whose `measure` takes them, and others that take more."""
 
     module: str
     help: str
+    more: tuple[str, ...] = ()
 
 
 SUITES = {
     "journal": Suite("tools.bench.journal", "durable events a second, beside a bare loop and SQLite"),
     "pipeline": Suite("tools.bench.pipeline", "Binance messages to durable, decided and projected"),
-    "replay": Suite("tools.bench.replay", "a strategy over a recorded journal"),
+    "replay": Suite(
+        "tools.bench.replay",
+        "a strategy over a recorded journal, a look into the past, a search on all cores",
+        more=("tools.bench.replay_at", "tools.bench.optimise"),
+    ),
     "api": Suite("tools.bench.api", "HTTP latency while 20,000 events/s are ingested"),
     "sync": Suite("tools.bench.sync", "the journal to PostgreSQL, also beside a busy daemon"),
     "start": Suite("tools.bench.start", "a start with ten million events of history"),
@@ -78,6 +83,10 @@ def run(arguments: argparse.Namespace) -> int:
             scratch.mkdir()
             options = {"peers": True} if arguments.peers and name == "replay" else {}
             found = measure(scratch, market_data=arguments.market_data, quick=arguments.quick, **options)
+            for more in SUITES[name].more:
+                found += import_module(more).measure(
+                    scratch, market_data=arguments.market_data, quick=arguments.quick
+                )
             results += found
             if not arguments.json:
                 print_results(found)
