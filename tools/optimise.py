@@ -123,8 +123,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Search; 1 when no result counts, 130 when it was interrupted."""
     # Processes start first: the rest of this command's imports and checks run beside theirs.
     with ExitStack() as opened:
-        spec = pinned(spec_of(arguments))
+        spec = spec_of(arguments)
         pool: Pool = opened.enter_context(pool_of(arguments, spec))
+        spec = pinned(spec)
         asked = Asked(arguments, spec, space_of(arguments, spec), goal_of(arguments))
         if arguments.walk_forward:
             return walk(asked, pool)
@@ -171,7 +172,7 @@ def pool_of(arguments: argparse.Namespace, spec: BacktestSpec) -> Pool:
     # Only what is asked for is imported: a cluster's library takes a third of a second.
     from replay.optimise.cluster import ClusterPool  # noqa: PLC0415
 
-    return ClusterPool(arguments.cluster, spec)
+    return ClusterPool(arguments.cluster, pinned(spec))
 
 
 class Watch:
@@ -342,7 +343,7 @@ def _print(found: Found, goal: Goal, space: Space, watch: Watch, *, spec: Backte
         print(f"spread of {goal.objectives[0].metric} that a parameter explains by itself: {text}")
     if found.overfitting is not None:
         print()
-        print(found.overfitting.verdict)
+        print(found.overfitting.verdict.replace(": ", ":\n  ", 1).replace("; ", ";\n  "))
     print()
     print(f"run the {'first' if len(goal.objectives) > 1 else 'best'} again:")
     print(f"  {backtest_line(spec, found.best[0].parameters)}")
@@ -358,7 +359,10 @@ def _picked(outcome: Outcome, metrics: list[str]) -> list[float | None]:
 def _short(value: float | None) -> str | None:
     if value is None:
         return None
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
+    if float(value).is_integer():
+        return f"{value:,.0f}"
+    # Small fractions side by side are read more easily with all their zeros.
+    return f"{value:.6f}" if abs(value) < 1 else f"{value:,.4g}"
 
 
 def backtest_line(spec: BacktestSpec, parameters: Mapping[str, Scalar]) -> str:
