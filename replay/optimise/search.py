@@ -106,8 +106,9 @@ class TpeSearch:
     """Points that optuna's tree-structured Parzen estimator proposes, none twice.
 
     Trials under way count as bad ones, so that their neighbours are not tried at the same time. A result
-    that does not count (undefined, or against a constraint) is told as pruned, which is worse than any.
-    Each proposal has a seed of its own, so that nothing depends on what was asked before.
+    that does not count (undefined, or against a constraint) is told as pruned, which is worse than any; of
+    several objectives as failed, which is left aside, for optuna 4.1 cannot rank pruned ones there. Each
+    proposal has a seed of its own, so that nothing depends on what was asked before.
 
     Raises:
         ResearchMissingError: optuna is not installed.
@@ -146,7 +147,8 @@ class TpeSearch:
         states = self._optuna.trial.TrialState
         trial = self._numbers.pop(number)
         if values is None:
-            self._study.tell(trial, state=states.PRUNED)
+            several = len(self._study.directions) > 1
+            self._study.tell(trial, state=states.FAIL if several else states.PRUNED)
         else:
             self._study.tell(trial, list(values))
 

@@ -58,7 +58,10 @@ def _search(data: Path, workers: int, bodies: list[dict[str, Any]]) -> float:
     command = [sys.executable, "-m", "tools.cli", "replay", "optimise", str(data), *words, *space]
     started = time.perf_counter()
     done = subprocess.run(  # noqa: S603  # Our own command.
-        [*command, "--workers", str(workers), "--json"], capture_output=True, check=True, text=True
+        [*command, "--workers", str(workers), "--json", "--no-record"],
+        capture_output=True,
+        check=True,
+        text=True,
     )
     seconds = time.perf_counter() - started
     bodies.append(json.loads(done.stdout))
