@@ -54,7 +54,7 @@ def check_strategy(
     spec: BacktestSpec,
     *,
     cuts: int = CUTS,
-    warmup: int | None = None,
+    settle: int | None = None,
     told: Callable[[str], None] | None = None,
 ) -> list[Check]:
     """Return all checks of a strategy.
@@ -62,7 +62,7 @@ def check_strategy(
     Args:
         spec: the strategy, its parameters, and the events to check it on.
         cuts: how often the future is cut off.
-        warmup: ticks after which a later beginning may make no difference; None asks for no number.
+        settle: ticks after which a later beginning may make no difference; None asks for no number.
         told: called with the name of each check before it begins.
 
     Raises:
@@ -80,7 +80,7 @@ def check_strategy(
     tell("repetition")
     checks.append(repetition(spec))
     tell("warm-up")
-    checks.append(warm_up(spec, market, whole, warmup=warmup))
+    checks.append(warm_up(spec, market, whole, settle=settle))
     return checks
 
 
@@ -119,7 +119,7 @@ def repetition(spec: BacktestSpec) -> Check:
     return Check("repetition", passed=True, says="two processes with different hash seeds came to the same")
 
 
-def warm_up(spec: BacktestSpec, market: Market, whole: Decided, *, warmup: int | None) -> Check:
+def warm_up(spec: BacktestSpec, market: Market, whole: Decided, *, settle: int | None) -> Check:
     """Return whether a later beginning comes to the same orders after a while.
 
     Quantities are left out of the comparison, for what is held and earned by then differs. Without a number
@@ -142,7 +142,7 @@ def warm_up(spec: BacktestSpec, market: Market, whole: Decided, *, warmup: int |
         differs_ns = max(terms[-same - 1][0] for terms in (mine, theirs) if len(terms) > same)
         settled = sum(begin_ns <= ts_ns <= differs_ns for ts_ns in market.times)
         needed = max(needed, settled)
-        limit = (len(market.times) - skipped) // 2 if warmup is None else warmup
+        limit = (len(market.times) - skipped) // 2 if settle is None else settle
         if settled > limit:
             says = f"begun {skipped:,} ticks later its orders still differ {settled:,} ticks on"
             return Check(

@@ -12,6 +12,7 @@ from typing import Any
 from daemon.trading.core import Core
 from daemon.user_strategies import load_kinds
 from replay.backtest import JOURNAL_ID, BacktestError, EventBatch, run_backtest
+from replay.run import warm_batches
 from replay.source import open_source
 from replay.spec import BacktestSpec
 from schemas.codec import AnyEvent
@@ -180,6 +181,7 @@ def decide(spec: BacktestSpec, batches: Iterator[EventBatch]) -> Decided:
         venue=spec.venue,
         core=core,
         currency=spec.currency,
+        warm=warm_batches(spec),
     )
     found.decisions = core.decided
     found.state = {name: runner.strategy.state() for name, runner in core.strategies.items()}

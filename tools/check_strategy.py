@@ -35,7 +35,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="times to cut the future off (%(default)s)",
     )
     parser.add_argument(
-        "--warmup",
+        "--settle",
         type=between(0, MAX_EVENTS),
         metavar="TICKS",
         help="after so many ticks a later beginning may make no difference; half of them if left out",
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Check; 1 when a check was not passed."""
     spec = spec_of(arguments)
     kind_of(spec)
-    checks = check_strategy(spec, cuts=arguments.cuts, warmup=arguments.warmup)
+    checks = check_strategy(spec, cuts=arguments.cuts, settle=arguments.settle)
     failed = any(check.passed is False for check in checks)
     if arguments.json:
         print_json({"passed": not failed, "checks": [asdict(check) for check in checks]})

@@ -106,9 +106,9 @@ def ahead(spec, cuts=5):
     return look_ahead(spec, held, decide(spec, held.whole()), cuts=cuts)
 
 
-def warmed(spec, warmup=None):
+def warmed(spec, settle=None):
     held = Market(spec)
-    return warm_up(spec, held, decide(spec, held.whole()), warmup=warmup)
+    return warm_up(spec, held, decide(spec, held.whole()), settle=settle)
 
 
 def test_a_strategy_that_peeks_at_the_next_event_is_caught_at_its_first_decision(own):

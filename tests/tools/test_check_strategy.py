@@ -17,7 +17,7 @@ def test_a_strategy_of_ours_passes(market, capsys):  # noqa: F811
 
 
 def test_a_strategy_that_needs_more_past_fails_with_exit_code_1(market, capsys):  # noqa: F811
-    words = ["replay", "check-strategy", str(market), *CROSS, *SHORT, "--warmup", "0", "--json"]
+    words = ["replay", "check-strategy", str(market), *CROSS, *SHORT, "--settle", "0", "--json"]
     assert main(words) == 1
     body = json.loads(capsys.readouterr().out)
     assert body["passed"] is False
