@@ -35,6 +35,7 @@ SUITES = {
     ),
     "api": Suite("tools.bench.api", "HTTP latency while 20,000 events/s are ingested"),
     "sync": Suite("tools.bench.sync", "the journal to PostgreSQL, also beside a busy daemon"),
+    "backup": Suite("tools.bench.backup", "a gigabyte of segments backed up, beside cp"),
     "start": Suite("tools.bench.start", "a start with ten million events of history"),
     "memory": Suite("tools.bench.memory", "resident memory of the demo after a minute"),
 }
