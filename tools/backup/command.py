@@ -19,8 +19,9 @@ from daemon.user_strategies import load_kinds
 from schemas.errors import TapedError
 from tools.backup import texts
 from tools.backup.create import Inputs
-from tools.backup.errors import BackupError
+from tools.backup.errors import BackupError, DamagedBackupError
 from tools.backup.packing import Keys, read_identities
+from tools.backup.proof import Reading
 from tools.backup.prune import apply_pruning, plan_pruning
 from tools.backup.restore import Options, plan_restore, restore
 from tools.backup.retention import Keep
@@ -200,7 +201,13 @@ def _verify(arguments: argparse.Namespace) -> int:
         backup = vault.find(arguments.name)
         manifest = backup.whole()
         with progress("Verifying", total=manifest.length, unit="bytes", show=not arguments.json) as advance:
-            found = prove(vault, backup.name, manifest, keys=keys, proving=proving, advance=advance)
+            try:
+                reading = Reading(keys)
+                found = prove(vault, backup.name, manifest, reading=reading, proving=proving, advance=advance)
+            except DamagedBackupError:
+                # From now on it neither counts nor lets an older one go.
+                vault.unmark(backup.name)
+                raise
         put_mark(vault, backup.name, vault.digest(backup.name), proving.depth, found)
     if arguments.json:
         print_json({"backup": backup.name, "passed": True, **found._asdict()})

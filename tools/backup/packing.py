@@ -113,7 +113,7 @@ class Keys:
             PackingError: no key fits, or it is damaged.
         """
         if not self._identities:
-            raise PackingError("is encrypted", hint="--identity FILE names the private key")
+            raise PackingError("is encrypted, and there is no key")
         age = _age()
         try:
             age.decrypt_io(source, sink, self._identities)

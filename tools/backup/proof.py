@@ -41,6 +41,23 @@ MODE = 0o700
 _SHOWN = 3
 
 
+_KEY_HINT = "--identity FILE names the private key it was encrypted for"
+
+
+class Reading(NamedTuple):
+    """With what stored content is made readable.
+
+    Attributes:
+        keys: to decrypt with.
+        local: the data folder that was backed up, for what cannot be decrypted here.
+        fresh: objects of this run, which can be decrypted and must be.
+    """
+
+    keys: Keys
+    local: Path | None = None
+    fresh: frozenset[str] = frozenset()
+
+
 class Found(NamedTuple):
     """What a restored backup came to.
 
@@ -75,8 +92,7 @@ def restore_files(
     manifest: Manifest,
     into: Path,
     *,
-    keys: Keys,
-    local: Path | None = None,
+    reading: Reading,
     advance: Callable[[int], None] | None = None,
 ) -> None:
     """Make every file of a backup again below a folder, durably.
@@ -86,8 +102,7 @@ def restore_files(
         name: of the backup.
         manifest: what it holds.
         into: an empty folder.
-        keys: to decrypt with.
-        local: the data folder it was made of, for files that cannot be decrypted here.
+        reading: with what to decrypt.
         advance: called with the number of bytes that were made since the last call.
 
     Raises:
@@ -106,7 +121,7 @@ def restore_files(
             try:
                 if path is None:
                     raise PackingError("its object is missing")  # noqa: TRY301
-                _restore_file(path, entry, into / entry.path, keys, local)
+                _restore_file(path, entry, into / entry.path, reading)
             except PackingError as error:
                 problems.append(f"{entry.path}: {error}")
                 bad.append(entry.object)
@@ -120,21 +135,24 @@ def restore_files(
             DISK.sync_directory(folder)
 
 
-def _restore_file(path: Path, entry: Entry, to: Path, keys: Keys, local: Path | None) -> None:
+def _restore_file(path: Path, entry: Entry, to: Path, reading: Reading) -> None:
     packed = Packed(entry.length, entry.sha256, entry.stored, entry.object, entry.packing)
     with named(to, "restore"):
         to.parent.mkdir(mode=MODE, parents=True, exist_ok=True)
         with path.open("rb") as stored:
             try:
-                write_synced(to, lambda sink: unpack(stored, sink, packed, keys=keys))
-            except PackingError:
-                if local is None or not entry.packing.endswith("age"):
+                write_synced(to, lambda sink: unpack(stored, sink, packed, keys=reading.keys))
+            except PackingError as error:
+                if not entry.packing.endswith("age") or entry.object in reading.fresh:
                     raise
+                stored.seek(0)
+                check_stored(stored, packed)
+                # It is whole, so it is the key that is not here.
+                if reading.local is None:
+                    raise BackupError(f"{entry.path}: {error.message}", hint=_KEY_HINT) from error
             else:
                 return
-            stored.seek(0)
-            check_stored(stored, packed)
-        _take_local(local / entry.path, entry, to)
+        _take_local(reading.local / entry.path, entry, to)
 
 
 def _take_local(path: Path, entry: Entry, to: Path) -> None:

@@ -34,7 +34,7 @@ from schemas.errors import TapedError
 from tools.backup.errors import BackupError
 from tools.backup.manifest import Manifest
 from tools.backup.packing import Keys
-from tools.backup.proof import Depth, Found, check_space, examine, restore_files
+from tools.backup.proof import Depth, Found, Reading, check_space, examine, restore_files
 from tools.backup.source import DATABASES
 from tools.backup.store import named
 from tools.backup.vault import Backup, Vault
@@ -185,7 +185,7 @@ def restore(
         with named(staging, "make"):
             staging.mkdir(mode=0o700)
         try:
-            restore_files(vault, plan.backup, plan.manifest, staging, keys=keys, advance=advance)
+            restore_files(vault, plan.backup, plan.manifest, staging, reading=Reading(keys), advance=advance)
             found = examine(
                 staging,
                 plan.backup,

@@ -20,7 +20,7 @@ from tools.backup.create import Inputs, Made, create, scratch_folder
 from tools.backup.errors import DamagedBackupError
 from tools.backup.manifest import Manifest, Mark
 from tools.backup.packing import Keys
-from tools.backup.proof import Depth, Found, check_space, examine, restore_files
+from tools.backup.proof import Depth, Found, Reading, check_space, examine, restore_files
 from tools.backup.source import GoneError
 from tools.backup.store import Store
 from tools.backup.vault import Vault
@@ -91,7 +91,8 @@ def make(
         vault = Vault(store, made.manifest.journal)
         started = time.perf_counter()
         try:
-            found = prove(vault, made.name, made.manifest, keys=keys, proving=proving, local=inputs.data)
+            reading = Reading(keys, inputs.data, made.fresh)
+            found = prove(vault, made.name, made.manifest, reading=reading, proving=proving)
         except (DamagedBackupError, GoneError) as error:
             bad = error.objects if isinstance(error, DamagedBackupError) else ()
             if not left or (isinstance(error, DamagedBackupError) and not set(bad) - distrust):
@@ -110,9 +111,8 @@ def prove(
     name: str,
     manifest: Manifest,
     *,
-    keys: Keys,
+    reading: Reading,
     proving: Proving,
-    local: Path | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> Found:
     """Restore a backup into a scratch folder and examine it; arguments as those of `restore_files`.
@@ -123,7 +123,7 @@ def prove(
     """
     with scratch_folder(proving.scratch) as scratch:
         check_space(scratch, manifest)
-        restore_files(vault, name, manifest, scratch, keys=keys, local=local, advance=advance)
+        restore_files(vault, name, manifest, scratch, reading=reading, advance=advance)
         return examine(
             scratch,
             name,

@@ -195,6 +195,14 @@ class Vault:
         """
         return sha256(self.store.read(manifest_name(self.journal, name), MAX_BYTES)).hexdigest()
 
+    def unmark(self, name: str) -> None:
+        """Let a backup count no more.
+
+        Raises:
+            TargetError: the store refused.
+        """
+        self.store.remove([mark_name(self.journal, name)])
+
     def remove(self, names: Sequence[str]) -> None:
         """Remove backups, their marks first; their objects stay for `prune`.
 

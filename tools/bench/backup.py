@@ -18,6 +18,7 @@ from daemon.journal.writer import JournalWriter
 from daemon.trading.strategies import STRATEGIES
 from tools.backup.create import Inputs, create, scratch_folder
 from tools.backup.packing import Keys
+from tools.backup.proof import Reading
 from tools.backup.run import Proving, prove
 from tools.backup.store import FolderStore
 from tools.backup.vault import Vault
@@ -103,7 +104,13 @@ def _incremental(scratch: Path, data: Path) -> list[Result]:
         again = create(Inputs(data), store, folder, keys=Keys())
     started = time.perf_counter()
     proving = Proving("journal", STRATEGIES, (), scratch)
-    prove(Vault(store, again.manifest.journal), again.name, again.manifest, keys=Keys(), proving=proving)
+    prove(
+        Vault(store, again.manifest.journal),
+        again.name,
+        again.manifest,
+        reading=Reading(Keys()),
+        proving=proving,
+    )
     proof_s = time.perf_counter() - started
     shutil.rmtree(target)
     return [

@@ -27,7 +27,7 @@ from tools.backup import restore as restoring
 from tools.backup.create import Inputs
 from tools.backup.errors import BackupError
 from tools.backup.packing import Keys
-from tools.backup.proof import restore_files
+from tools.backup.proof import Reading, restore_files
 from tools.backup.prune import apply_pruning, plan_pruning
 from tools.backup.restore import Options, plan_restore, restore
 from tools.backup.retention import Keep
@@ -106,7 +106,7 @@ def restorable(root, tmp_path):
         if backup.counts:
             into = tmp_path / "restorable" / backup.name
             into.mkdir(parents=True)
-            restore_files(vault, backup.name, backup.manifest, into, keys=Keys())
+            restore_files(vault, backup.name, backup.manifest, into, reading=Reading(Keys()))
             assert verify(into / "journal").passed
             names.append(backup.name)
     shutil.rmtree(tmp_path / "restorable", ignore_errors=True)

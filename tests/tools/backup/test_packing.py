@@ -63,7 +63,7 @@ def test_what_unpacks_to_more_than_it_should_is_stopped_there():
 def test_without_the_private_key_nothing_is_read():
     stored, told = store(CONTENT, compress=True, keys=Keys(PUBLIC))
     assert CONTENT[:7] not in stored
-    with pytest.raises(PackingError, match="is encrypted; --identity FILE names the private key"):
+    with pytest.raises(PackingError, match="is encrypted, and there is no key"):
         restored(stored, told)
     with pytest.raises(PackingError, match="cannot be decrypted"):
         restored(stored, told, Keys(identities=[str(pyrage.x25519.Identity.generate())]))

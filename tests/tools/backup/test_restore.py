@@ -195,6 +195,20 @@ def test_a_manifest_that_was_changed_with_its_own_hash_is_not_the_one_that_was_v
         taped("restore", name, "--yes", data=tmp_path / "back")
 
 
+def test_a_backup_that_is_found_damaged_counts_no_more(data, taped, target):
+    old = taped.json("create", data=data)["backup"]
+    before = set(target.rglob("objects/*/*"))
+    (data / "journal" / "quarantine").mkdir()
+    (data / "journal" / "quarantine" / "new").write_bytes(b"new")
+    new = taped.json("create", data=data)["backup"]
+    (fresh,) = set(target.rglob("objects/*/*")) - before
+    spoil(fresh, "flip")
+    with pytest.raises(DamagedBackupError, match=new):
+        taped("verify", new, data=data)
+    states = {row["name"]: row["state"] for row in taped.json("list")["backups"]}
+    assert states == {old: "verified", new: "not verified"}
+
+
 def test_several_journals_in_one_target_are_told_apart(data, taped, tmp_path):
     first = taped.json("create", data=data)["journal"]
     other = tmp_path / "other"
@@ -212,6 +226,8 @@ def test_an_encrypted_backup_needs_the_private_key_and_no_other(data, taped, tmp
     key = pyrage.x25519.Identity.generate()
     identity = tmp_path / "key.txt"
     identity.write_text(f"{key}\n")
+    other = tmp_path / "other.txt"
+    other.write_text(f"{pyrage.x25519.Identity.generate()}\n")
     monkeypatch.setenv("TAPED_BACKUP__RECIPIENT", str(key.to_public()))
     told = taped.json("create", data=data)
     assert told["verified"]
@@ -219,8 +235,11 @@ def test_an_encrypted_backup_needs_the_private_key_and_no_other(data, taped, tmp
     again = taped.json("create", data=data)
     assert again["new_objects"] <= 2
     assert again["verified"]
-    with pytest.raises(BackupError, match="--identity FILE names the private key"):
-        taped("restore", "--yes", data=tmp_path / "back")
+    for words in ((), ("--identity", other)):
+        with pytest.raises(BackupError, match="--identity FILE names the private key") as error:
+            taped("restore", "--yes", *words, data=tmp_path / "back")
+        # A key that is not here is no damage.
+        assert not isinstance(error.value, DamagedBackupError)
     back = taped.json("restore", "--yes", "--identity", identity, data=tmp_path / "back")
     assert back["read_model"] == told["read_model"]
     assert not any(b"TAPEDARC" in content for content in tree(target).values())
