@@ -109,7 +109,7 @@ def check_history(directory: Path, seq: int, ts_ns: int | None) -> int:
         raise SyncError(
             f"{directory}: the journal ends at seq {last_seq:,}, the database has it up to seq {seq:,}",
             hint="an older copy was put back? Nothing is shipped from it, as new events would get numbers "
-            "that are taken; restore the newest backup, or begin a new journal",
+            "that are taken; `taped backup restore --seen` and `taped journal repair` leave those out",
         )
     batch = next(reader.batches(seq, seq), None)
     if batch is None:

@@ -141,10 +141,10 @@ def pruned(what: Pruning, *, applied: bool) -> str:
     went = "went" if applied else "would go"
     names = f" ({', '.join(backup.name for backup in what.going)})" if what.going else ""
     held = f"; {what.held}" if what.held else ""
-    stay = f"{counted(len(what.staying), 'backup')} {'stay' if applied else 'would stay'}"
+    left = "left" if applied else "would be left"
     return (
         f"{counted(len(what.going), 'backup')} {went}{names}, {counted(len(what.objects), 'object')} of "
-        f"{what.freed_bytes:,} bytes; {stay}{held}"
+        f"{what.freed_bytes:,} bytes; {left}: {counted(len(what.staying), 'backup')}{held}"
     )
 
 
