@@ -27,6 +27,9 @@ from schemas.events import InstrumentDefined
 PORTION = 2_000
 """Rows in one statement."""
 
+MAX_ROWS = 20_000
+"""Rows of a table in one transaction: the read model's log cannot be merged while it is read."""
+
 POSITIONS = (
     "seq", "ts", "ts_ns", "instrument_id", "quantity", "cost_basis", "realised", "cost_basis_fifo",
     "realised_fifo",
@@ -158,7 +161,10 @@ def _integer(value: Decimal, scale: int) -> int:
 
 
 async def ship_derived(connection: Any, data: Path, journal_id: str) -> int:
-    """Ship the rows that the database lacks of what is shipped already; return how many.
+    """Ship rows that the database lacks of what is shipped already, at most `MAX_ROWS` of a table.
+
+    Returns:
+        How many of them; none when nothing is left.
 
     Raises:
         ReadModelError: the read model cannot be read.
@@ -213,7 +219,7 @@ async def _insert(
         f"INSERT INTO taped.{table} (journal, {', '.join(columns)})"  # noqa: S608  # names of our own
         f" VALUES ($1, {places}) ON CONFLICT DO NOTHING"
     )
-    count = 0
+    count, rows = 0, islice(rows, MAX_ROWS)
     while portion := list(islice(rows, PORTION)):
         await connection.executemany(
             statement, [(journal, row[0], row[1] // 1000, *row[2:]) for row in portion]

@@ -120,7 +120,8 @@ async def ship_all(
         while packet := await shipping.ship_next():
             events += packet.events
             progress(packet)
-        await shipping.shipper.ship_derived(directory.parent)
+        while await shipping.shipper.ship_derived(directory.parent):
+            pass
     finally:
         await shipping.close()
     return events

@@ -231,7 +231,7 @@ class Shipper:
         return int(moved.rpartition(" ")[2])
 
     async def ship_derived(self, data: Path) -> int:
-        """Ship positions and equity up to the watermark; return how many rows.
+        """Ship positions and equity up to the watermark, some at a time; return how many rows.
 
         A read model that cannot be read is told of elsewhere, and its rows come when it can.
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from daemon.sync.derived import MAX_ROWS
 from daemon.sync.errors import DatabaseAwayError, OvertakenError
 from daemon.sync.messages import Away, Refused, Report, Ship, Shipped, SyncJob
 from daemon.sync.run import Round, Target
@@ -63,7 +64,8 @@ class Worker:
             # What came while the last packet was on its way can wait for company.
             caught_up = packet is None or packet.events < self._job.batch_events // 2
         if caught_up:
-            await shipper.ship_derived(self._directory.parent)
+            # A few rows come with every round of a daemon that trades; only a backlog goes on at once.
+            caught_up = await shipper.ship_derived(self._directory.parent) < MAX_ROWS
         return Shipped(
             place=self._place,
             seq=shipper.watermark.seq,
