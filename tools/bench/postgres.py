@@ -139,17 +139,27 @@ class PostgresServer:
     def kill(self) -> None:
         """Kill it and all its children, whatever they are at."""
         process, self._process = self._process, None
-        if process is not None:
-            # Its group is its own, see `start`; a child that lived on would still answer.
+        if process is None:
+            return
+        # Each child leads a group of its own; one that lived on would still answer.
+        for pid in (process.pid, *_children(process.pid)):
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
 
     @property
     def pid(self) -> int:
         """The server's first process."""
         assert self._process is not None
         return self._process.pid
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    except OSError:
+        return []
+    return [int(word) for word in text.split()]
 
 
 def programs() -> Path:

@@ -18,8 +18,9 @@ import asyncpg
 import pytest
 
 from daemon.journal.writer import JournalWriter
-from daemon.sync import schema
 from daemon.sync.run import Target, ship_all
+from daemon.sync.schema_features import Features
+from daemon.sync.schema_setup import set_up
 from schemas.codec import AnyEvent
 from schemas.events import AssetClass, InstrumentDefined, Side, Trade
 from tools.bench.postgres import PostgresServer
@@ -62,9 +63,10 @@ def dsn(server_dsn: str):
 @pytest.fixture(scope="session")
 def template(server_dsn: str):
     """Name of a database that has the tables, to be copied: half the time of making them."""
-    name = f"taped_test_{os.getpid()}_template"
+    name = f"taped_test_{os.getpid()}_template_{next(_numbers)}"
     asyncio.run(_execute(server_dsn, f"CREATE DATABASE {name}"))
-    asyncio.run(_apply(with_database(server_dsn, name)))
+    if GIVEN_DSN is None:
+        asyncio.run(_apply(with_database(server_dsn, name)))
     yield name
     asyncio.run(_execute(server_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
 
@@ -107,7 +109,7 @@ async def _execute(dsn: str, statement: str) -> None:
 async def _apply(dsn: str) -> None:
     connection = await asyncpg.connect(dsn)
     try:
-        await schema.apply(connection)
+        await set_up(connection, Features())
     finally:
         await connection.close()
 

@@ -73,7 +73,11 @@ async def _when_free(connection, statement):
     while True:
         try:
             return await connection.execute(statement)
-        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+        except (
+            asyncpg.LockNotAvailableError,
+            asyncpg.DeadlockDetectedError,
+            asyncpg.DuplicateObjectError,  # It has just compressed the chunk itself.
+        ):
             await asyncio.sleep(0.1)
 
 
