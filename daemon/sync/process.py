@@ -91,3 +91,6 @@ class SyncProcess:
         await process.wait()
         if process.stdin is not None:
             process.stdin.close()
+            # What was written in vain is told here, or as an error that nobody took.
+            with suppress(OSError):
+                await process.stdin.wait_closed()
