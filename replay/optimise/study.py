@@ -4,8 +4,8 @@ A line is the CRC-32 of its JSON in 8 hexadecimal digits, a blank, and the JSON.
 result counts; what a crash tore off the end is cut when the study is opened again, and damage anywhere
 else is refused. One process at a time holds the file.
 
-Measured against optuna's own storages, 60 trials with 240 returns each: SQLite took 16 ms a trial, its
-journal file 2 ms, this 0.2 ms; and optuna's journal file with a torn last line could not be used again.
+Optuna's own storages, 60 trials with 240 returns each: SQLite took 16 ms a trial, its journal file 2 ms,
+and that with a torn last line could not be used again. This takes 0.15 ms of CPU and one sync.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ _DIGITS = 9
 class Kept:
     """A `Source` whose events stay in memory from the first whole reading on, if they are few enough.
 
-    Measured on 451,545 trades of SPY and a moving-average cross: a trial took 0.41 s of CPU reading the
-    journal, 0.35 s with its events at hand.
+    Measured on 451,545 trades of SPY and a moving-average cross without a recorder: a trial took 0.41 s
+    of CPU reading the journal, 0.28 s with its events at hand.
 
     Args:
         spec: what to read.
