@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import fsum
 from typing import NamedTuple
 
 import msgspec
 
 from replay import metrics, trip_metrics
-from replay.metrics import ratio
+from replay.metrics import exact_sum, ratio
 from replay.resampling import in_blocks, intervals, one_by_one
 
 SECOND_NS = 1_000_000_000
@@ -295,8 +294,8 @@ def _of_exposure(curve: Sequence[EquityPoint], costs: Costs) -> dict[str, float 
     length_ns = curve[-1].ts_ns - curve[0].ts_ns if curve else 0
     # A point's value holds until the next point.
     spans = [(after.ts_ns - before.ts_ns, before) for before, after in pairwise(curve)]
-    equity = ratio(fsum(span * point.equity for span, point in spans), length_ns)
-    gross = fsum(span * point.gross / point.equity for span, point in spans if point.equity > 0)
+    equity = ratio(exact_sum(span * point.equity for span, point in spans), length_ns)
+    gross = exact_sum(span * point.gross / point.equity for span, point in spans if point.equity > 0)
     return {
         "exposure": ratio(costs.in_market_ns, length_ns),
         "average_gross": ratio(gross, length_ns),
@@ -313,7 +312,7 @@ def _of_trips(trips: Sequence[Trip], profits: Sequence[float]) -> dict[str, floa
     hours = [(trip.closed_ns - trip.opened_ns) / (3_600 * SECOND_NS) for trip in trips]
     return {
         "trips": float(len(trips)),
-        "net_profit": fsum(profits),
+        "net_profit": exact_sum(profits),
         "win_rate": trip_metrics.win_rate(profits),
         "profit_factor": trip_metrics.profit_factor(profits),
         "expectancy": trip_metrics.expectancy(profits),

@@ -1,14 +1,15 @@
 """Figures of merit of a series of returns, each with its definition and source. Pure; standard library only.
 
 Returns are fractions a period (0.01 is one per cent), in order, and never below -1. What is not defined
-(no spread, no loss, too few values) is None, never an infinity and never a NaN. Sums are exact ones
-(`math.fsum`): the built-in `sum` adds floats in another way from Python 3.12 on.
+(no spread, no loss, too few values) is None, never an infinity or a NaN; what is beyond a float may be one,
+and `measure` leaves it out. Sums are exact ones (`math.fsum`): the built-in `sum` adds floats in another way
+from Python 3.12 on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import erf, exp, floor, fsum, isfinite, log1p, sqrt
+from collections.abc import Iterable, Sequence
+from math import erf, exp, floor, fsum, isfinite, log1p, nan, sqrt
 from typing import NamedTuple
 
 Returns = Sequence[float]
@@ -43,7 +44,7 @@ def cagr(growth: float | None, years: float) -> float | None:
 
 def mean(values: Sequence[float]) -> float | None:
     """Return the arithmetic mean."""
-    return fsum(values) / len(values) if values else None
+    return exact_sum(values) / len(values) if values else None
 
 
 def deviation(values: Sequence[float]) -> float | None:
@@ -51,8 +52,8 @@ def deviation(values: Sequence[float]) -> float | None:
     count = len(values)
     if count < 2:  # noqa: PLR2004
         return None
-    middle = fsum(values) / count
-    return sqrt(fsum((value - middle) ** 2 for value in values) / (count - 1))
+    middle = exact_sum(values) / count
+    return sqrt(exact_sum(apart * apart for apart in (value - middle for value in values)) / (count - 1))
 
 
 def volatility(returns: Returns, periods_per_year: float) -> float | None:
@@ -70,9 +71,9 @@ def sharpe(returns: Returns, periods_per_year: float = 1.0) -> float | None:
     Source: Sharpe, The Sharpe Ratio, Journal of Portfolio Management 21 (1), 1994.
     """
     spread = deviation(returns)
-    if spread is None or spread <= _noise(returns):
+    if spread is None or spread <= noise(returns):
         return None
-    return fsum(returns) / len(returns) / spread * sqrt(periods_per_year)
+    return exact_sum(returns) / len(returns) / spread * sqrt(periods_per_year)
 
 
 def downside_deviation(returns: Returns, periods_per_year: float = 1.0) -> float | None:
@@ -83,7 +84,7 @@ def downside_deviation(returns: Returns, periods_per_year: float = 1.0) -> float
     """
     if not returns:
         return None
-    square = fsum(value * value for value in returns if value < 0) / len(returns)
+    square = exact_sum(value * value for value in returns if value < 0) / len(returns)
     return sqrt(square) * sqrt(periods_per_year)
 
 
@@ -95,7 +96,7 @@ def sortino(returns: Returns, periods_per_year: float = 1.0) -> float | None:
     if len(returns) < 2:  # noqa: PLR2004
         return None
     down = downside_deviation(returns)
-    return None if not down else fsum(returns) / len(returns) / down * sqrt(periods_per_year)
+    return None if not down else exact_sum(returns) / len(returns) / down * sqrt(periods_per_year)
 
 
 def omega(returns: Returns) -> float | None:
@@ -103,8 +104,8 @@ def omega(returns: Returns) -> float | None:
 
     Source: Keating and Shadwick, A Universal Performance Measure, 2002.
     """
-    lost = -fsum(value for value in returns if value < 0)
-    return fsum(value for value in returns if value > 0) / lost if lost else None
+    lost = -exact_sum(value for value in returns if value < 0)
+    return exact_sum(value for value in returns if value > 0) / lost if lost else None
 
 
 def skewness(values: Sequence[float]) -> float | None:
@@ -113,7 +114,7 @@ def skewness(values: Sequence[float]) -> float | None:
     Source: Joanes and Gill, Comparing measures of sample skewness and kurtosis, 1998, g1.
     """
     moments = _moments(values)
-    return None if moments is None else moments[1] / moments[0] ** 1.5
+    return None if moments is None else moments[1] / (moments[0] * sqrt(moments[0]))
 
 
 def kurtosis(values: Sequence[float]) -> float | None:
@@ -122,7 +123,7 @@ def kurtosis(values: Sequence[float]) -> float | None:
     Source: Joanes and Gill, 1998, g2 + 3.
     """
     moments = _moments(values)
-    return None if moments is None else moments[2] / moments[0] ** 2
+    return None if moments is None else moments[2] / (moments[0] * moments[0])
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
@@ -156,7 +157,7 @@ def conditional_value_at_risk(returns: Returns, tail: float = 0.05) -> float | N
     if not returns:
         return None
     worst = sorted(returns)[: int((len(returns) - 1) * tail) + 1]
-    return fsum(worst) / len(worst)
+    return exact_sum(worst) / len(worst)
 
 
 def tail_ratio(returns: Returns) -> float | None:
@@ -222,7 +223,15 @@ def drawdowns(curve: Sequence[tuple[int, float]]) -> Drawdowns | None:
         before_ns, was_below = ts_ns, value < peak
     length_ns = curve[-1][0] - curve[0][0]
     under_water = below_ns / length_ns if length_ns else None
-    return Drawdowns(deepest, longest_ns, under_water, sqrt(fsum(squares) / len(squares)))
+    return Drawdowns(deepest, longest_ns, under_water, sqrt(exact_sum(squares) / len(squares)))
+
+
+def exact_sum(values: Iterable[float]) -> float:
+    """Return the sum, rounded once; a NaN where it is beyond what a float can hold."""
+    try:
+        return fsum(values)
+    except (OverflowError, ValueError):
+        return nan
 
 
 def finite(value: float | None) -> float | None:
@@ -235,7 +244,7 @@ def ratio(part: float | None, whole: float | None) -> float | None:
     return None if part is None or not whole else finite(part / whole)
 
 
-def _noise(values: Sequence[float]) -> float:
+def noise(values: Sequence[float]) -> float:
     """Return the spread that equal values get from rounding alone."""
     return 1e-15 * max(1.0, *map(abs, values))
 
@@ -245,12 +254,14 @@ def _moments(values: Sequence[float]) -> tuple[float, float, float] | None:
     count = len(values)
     if count < 2:  # noqa: PLR2004
         return None
-    middle = fsum(values) / count
+    middle = exact_sum(values) / count
     apart = [value - middle for value in values]
-    second = fsum(value**2 for value in apart) / count
-    if sqrt(second) <= _noise(values):
+    squares = [value * value for value in apart]
+    second = exact_sum(squares) / count
+    if sqrt(second) <= noise(values):
         return None
-    return second, fsum(value**3 for value in apart) / count, fsum(value**4 for value in apart) / count
+    third = exact_sum(square * value for square, value in zip(squares, apart, strict=True)) / count
+    return second, third, exact_sum(square * square for square in squares) / count
 
 
 def _normal(value: float) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 
 from replay.metrics import percentile
 
@@ -65,7 +66,7 @@ def intervals(
     found: dict[str, list[float]] = {}
     for _ in range(rounds):
         for name, value in figures(resample(values, draw)).items():
-            if value is not None:
+            if value is not None and isfinite(value):
                 found.setdefault(name, []).append(value)
     tail = (1.0 - confidence) / 2.0
     told: dict[str, tuple[float, float]] = {}

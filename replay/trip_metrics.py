@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from math import fsum
 
-from replay.metrics import deviation, ratio
+from replay.metrics import deviation, exact_sum, noise, ratio
 
 Profits = Sequence[float]
 
@@ -29,7 +28,8 @@ def profit_factor(profits: Profits) -> float | None:
     Source: Schwager, A Complete Guide to the Futures Market, 1984.
     """
     return ratio(
-        fsum(profit for profit in profits if profit > 0), -fsum(profit for profit in profits if profit < 0)
+        exact_sum(profit for profit in profits if profit > 0),
+        -exact_sum(profit for profit in profits if profit < 0),
     )
 
 
@@ -38,7 +38,7 @@ def expectancy(profits: Profits) -> float | None:
 
     Source: Tharp, 2006, who divides by the risk taken; here it is money.
     """
-    return ratio(fsum(profits), len(profits))
+    return ratio(exact_sum(profits), len(profits))
 
 
 def payoff(profits: Profits) -> float | None:
@@ -68,9 +68,11 @@ def longest_streak(profits: Profits, sign: int) -> int:
 def system_quality(profits: Profits) -> float | None:
     """Return mean over standard deviation of the profits, times the root of their number. A number.
 
-    Source: Tharp, Definitive Guide to Position Sizing, 2008 (SQN).
+    None without spread. Source: Tharp, Definitive Guide to Position Sizing, 2008 (SQN).
     """
     spread, middle = deviation(profits), expectancy(profits)
+    if spread is None or spread <= noise(profits):
+        return None
     found = ratio(middle, spread)
     return None if found is None else found * float(len(profits)) ** 0.5
 

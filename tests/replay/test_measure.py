@@ -3,11 +3,13 @@ from __future__ import annotations
 import hashlib
 import random
 from itertools import pairwise
+from math import isfinite
 
 import pytest
 
 from replay.measure import ALL_DAYS, DAY_NS, SECOND_NS, Costs, EquityPoint, Trip, measure, periodic_returns
 from replay.resampling import in_blocks, intervals, one_by_one
+from replay.trip_metrics import system_quality
 
 HOUR = 3_600 * SECOND_NS
 EVERYWHERE = "14be02b2cec4ec224488a99527d3276acbb6691953e0a1c429141f3b63472aad"
@@ -141,3 +143,30 @@ def test_figures_are_the_same_to_twelve_digits_on_every_interpreter():
     ]
     # The built-in sum of floats, for one, is another from Python 3.12 on.
     assert hashlib.sha256("\n".join(told).encode()).hexdigest() == EVERYWHERE
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [10.0 ** (-18 if n % 2 else 60) for n in range(60)],
+        [1.7e308 if n % 2 else 1e-300 for n in range(60)],
+        [1e-18 * 10.0**n for n in range(60)],
+        [100.0] * 25 + [-50.0] * 5 + [20.0] * 10,
+        [-5.0] * 40,
+    ],
+)
+def test_figures_of_a_curve_beyond_all_measure_are_finite_or_left_out(values):
+    found = measure([EquityPoint(n * DAY_NS + 1, value) for n, value in enumerate(values)], rounds=50)
+    assert all(value is None or isfinite(value) for value in found.values.values())
+    assert all(isfinite(bound) for bounds in found.intervals.values() for bound in bounds)
+
+
+def test_figures_of_profits_beyond_all_measure_are_finite_or_left_out():
+    trips = [Trip(0, 1, profit) for profit in (1e300, -1e300, 1e308, 1e308, 1e160)]
+    found = measure([EquityPoint(0, 1.0), EquityPoint(1, 1.0)], trips, rounds=50)
+    assert all(value is None or isfinite(value) for value in found.values.values())
+
+
+def test_equal_profits_have_no_quality_for_they_have_no_spread():
+    # Their computed deviation is not zero, by rounding alone.
+    assert system_quality([-42.04362740646628] * 53) is None
