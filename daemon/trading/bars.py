@@ -74,7 +74,9 @@ def check_spec(text: str) -> None:
     Raises:
         BarError: it does not.
     """
-    parse_spec(text, BarSide.TRADE, quantity_scale=18)
+    # An instrument whose quantities have just the decimals of the text can hold most: 500v needs none.
+    decimals = len(text.rstrip("v").partition(".")[2])
+    parse_spec(text, BarSide.TRADE, quantity_scale=decimals)
 
 
 def parse_spec(text: str, side: BarSide, *, quantity_scale: int) -> BarSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from schemas.events import (
     InstrumentDefined,
     OperatorCommand,
     OrderType,
+    Quote,
     Side,
     TimeInForce,
     Trade,
@@ -67,6 +69,7 @@ RUNS = [
     ("donchian_breakout", {"bars": "2s", "length": 2, "exit_length": 1, "quantity": "5", "short": True}),
     ("rsi_reversion", {"bars": "3s", "length": 2, "quantity": "5", "short": True}),
     ("ma_cross", {"fast": 2, "slow": 4, "quantity": "5"}),
+    ("market_maker", {"spread": "5", "step": "0.1", "most": 3, "quantity": "5", "short": True}),
     ("minder", {}),
     ("waiter", {}),
 ]
@@ -87,14 +90,21 @@ def trade(ts_ns: int, price: int) -> Trade:
     return Trade(ts_ns=ts_ns, received_ns=ts_ns, instrument_id=1, price=price, quantity=50)
 
 
-def market(count: int = 300, seed: int = 1) -> list[Event]:
-    """Return trades with silences of up to some seconds between them."""
+def quote(ts_ns: int, middle: int) -> Quote:
+    return Quote(
+        ts_ns=ts_ns, received_ns=ts_ns, instrument_id=1,
+        bid_price=middle - 2, bid_quantity=3, ask_price=middle + 2, ask_quantity=3,
+    )  # fmt: skip
+
+
+def market(count: int = 300, seed: int = 1, *, quotes: bool = False) -> list[Event]:
+    """Return trades, and quotes if asked for, with silences of up to some seconds between them."""
     chance, ts_ns, price = random.Random(seed), START, 10_000
     events: list[Event] = []
     for _ in range(count):
         ts_ns += int(chance.expovariate(1) ** 2 * SECOND)
         price += chance.randint(-5, 5)
-        events.append(trade(ts_ns, price))
+        events.append(quote(ts_ns, price) if quotes and chance.random() < 0.4 else trade(ts_ns, price))
     return events
 
 
@@ -129,14 +139,23 @@ def paper_session(kind: str, parameters: dict, events: list[Event]) -> list[Even
         ),
     ]  # fmt: skip
     recorded: list[Event] = []
+    effects: deque[Any] = deque()
+
+    def tell(inputs: list[Event]) -> None:
+        seq = core.next_seq
+        merged, caused = core.run(inputs)
+        recorded.extend(merged)
+        effects.extend(caused)
+        # The core knows what the venue filled before anything else arrives there.
+        if reports := venue.on_market(merged, seq):
+            tell(reports)
+
     for event in [*first, *events]:
-        waiting: list[Event] = [event]
-        while waiting:
-            seq = core.next_seq
-            merged, effects = core.run(waiting)
-            recorded += merged
-            leaving, waiting = hold_back(effects, core, event.ts_ns)
-            waiting = venue.on_market(merged, seq) + waiting + venue.send(leaving, core, event.ts_ns)
+        tell([event])
+        while effects:
+            leaving, reports = hold_back([effects.popleft()], core, event.ts_ns)
+            if reports := reports + venue.send(leaving, core, event.ts_ns):
+                tell(reports)
     return recorded
 
 
@@ -174,8 +193,9 @@ def of_session(recorded: list[Event]) -> Core:
 
 @pytest.mark.parametrize(("kind", "parameters"), RUNS)
 def test_a_backtest_trades_as_the_paper_session_whose_market_it_is_told(kind, parameters):
-    recorded = paper_session(kind, parameters, ticked(market()))
-    result, core = backtest(kind, parameters, market())
+    events = market(quotes=kind == "market_maker")
+    recorded = paper_session(kind, parameters, ticked(events))
+    result, core = backtest(kind, parameters, events)
     assert result.orders > 5
     assert outcome(core) == outcome(of_session(recorded))
 

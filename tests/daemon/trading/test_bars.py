@@ -339,3 +339,14 @@ def test_minutes_of_gold_have_the_vendors_prices_and_all_but_one_its_volumes(mak
         scaled_prices(row[1:5], instrument) for row in rows
     ]
     assert sum(bar.volume == int(row[5]) for bar, row in zip(bars, rows, strict=True)) == 1376
+
+
+@pytest.mark.parametrize("text", ["500v", "2.5v", "999999999999999999v", "0.000000000000000001v"])
+def test_a_volume_that_some_instrument_can_hold_names_bars(text):
+    check_spec(text)
+
+
+@pytest.mark.parametrize("text", ["0v", "0.00v", "999999999999999999.9999999999v", "5.5t"])
+def test_a_length_that_no_instrument_can_hold_is_refused(text):
+    with pytest.raises(BarError):
+        check_spec(text)
