@@ -263,6 +263,7 @@ class BackupSettings:
     max_age_hours: float = _setting(
         26.0, "/health and an LED tell of a last good backup that is older", minimum=0.1, maximum=8784.0
     )
+    database: bool = _setting(False, "a dump of the database that [sync] ships to goes along (pg_dump)")
     ssh_key: Path | None = _setting(None, "ssh://: private key to log in with; ssh's own when empty")  # noqa: RUF009  # a Field
     ssh_known_hosts: Path | None = _setting(None, "ssh://: file of the host's key; ssh's own when empty")  # noqa: RUF009  # a Field
 

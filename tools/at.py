@@ -12,8 +12,8 @@ from daemon.journal.reader import JournalReader
 from daemon.user_strategies import load_kinds
 from replay.at import document, look, moment_of
 from tools.event_text import time_text
-from tools.moments import EXPECTED, moment, seq_of_moment
 from tools.output import UsageError, print_json, print_table
+from tools.points import HELP, past_point
 from tools.wording import counted
 
 _ORDER = (
@@ -40,7 +40,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         " has to replay far leaves states beside the snapshots, so that the next one is fast.",
     )
     parser.add_argument("data", type=Path, metavar="DATA", help="data folder, with the journal in it")
-    parser.add_argument("moment", type=moment, metavar="SEQ|TIME", help=EXPECTED)
+    parser.add_argument("moment", type=past_point, metavar="SEQ|TIME", help=HELP)
     parser.add_argument(
         "--closed",
         type=int,
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.closed < 0:
         raise UsageError(f"--closed {arguments.closed}, expected 0 or more")
     journal = JournalReader(arguments.data / "journal")
-    seq = seq_of_moment(journal, arguments.moment)
+    seq = arguments.moment.behind_in(journal)
     kinds = load_kinds(arguments.strategies_folder)
     found = look(
         arguments.data,

@@ -18,10 +18,10 @@ from replay.fork import Changes, Course, ForkResult, fork
 from schemas.decimals import decimal_text
 from schemas.events import Scalar
 from tools.event_text import time_text
-from tools.moments import EXPECTED, moment, seq_of_moment
 from tools.output import UsageError, print_json, print_table, progress
 from tools.parameters import parse_pairs
 from tools.parity_report import summary
+from tools.points import HELP, Point, past_point, point
 from tools.wording import grouped
 
 _RISK, _VENUE = "risk.", "venue."
@@ -37,8 +37,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         " and compares what came of it with what is recorded. Writes nothing; a daemon may be running.",
     )
     parser.add_argument("data", type=Path, metavar="DATA", help="data folder, with the journal in it")
-    parser.add_argument("--at", type=moment, required=True, metavar="SEQ|TIME", help=EXPECTED)
-    parser.add_argument("--to", type=moment, default=None, metavar="SEQ|TIME", help="last event")
+    parser.add_argument("--at", type=past_point, required=True, metavar="SEQ|TIME", help=HELP)
+    parser.add_argument(
+        "--to",
+        dest="last",
+        type=point,
+        default=Point(),
+        metavar="SEQ|TIME",
+        help="the same; what it names is included",
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -68,8 +75,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Fork and compare."""
     journal = JournalReader(arguments.data / "journal")
-    at = seq_of_moment(journal, arguments.at)
-    to = journal.last_seq if arguments.to is None else seq_of_moment(journal, arguments.to)
+    at, to = arguments.at.behind_in(journal), arguments.last.end_in(journal)
     changes = changes_of(arguments.set, arguments.param, arguments.strategy, arguments.stop)
     kinds = load_kinds(arguments.strategies_folder)
     with progress("Fork", total=max(0, to - at), unit="events", show=not arguments.json) as bar:

@@ -19,9 +19,9 @@ from replay.parity import ParityResult, check_parity
 from replay.parity_difference import Difference, DifferenceKind
 from replay.parity_runs import Run
 from tools import client
-from tools.moments import EXPECTED, AtNs, moment, seq_of_moment
 from tools.output import UsageError, print_json, print_table, progress
 from tools.parity_report import report
+from tools.points import HELP, Point, point
 from tools.wording import counted
 
 _SHORT = 12
@@ -41,10 +41,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="the daemon's TOML file: data, strategies, address"
     )
+    parser.add_argument("--from", dest="first", type=point, default=Point(), metavar="SEQ|TIME", help=HELP)
     parser.add_argument(
-        "--from", dest="first", type=moment, default=1, metavar="SEQ|TIME", help=f"first event; {EXPECTED}"
+        "--to",
+        dest="last",
+        type=point,
+        default=Point(),
+        metavar="SEQ|TIME",
+        help="the same; what it names is included",
     )
-    parser.add_argument("--to", dest="last", type=moment, default=None, metavar="SEQ|TIME", help="last event")
     parser.add_argument(
         "--strategies-folder", type=Path, metavar="DIR", help="folder of strategies of your own"
     )
@@ -96,10 +101,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _configure(arguments: argparse.Namespace) -> None:
     """Take from the daemon's configuration what was not given."""
-    if arguments.last_day and not (arguments.first == 1 and arguments.last is None):
+    if arguments.last_day and (arguments.first, arguments.last) != (Point(), Point()):
         raise UsageError("--last-day names the range already", hint="leave --from and --to out")
     if arguments.last_day:
-        arguments.first = AtNs(time.time_ns() - DAY_NS)
+        arguments.first = Point(ns=time.time_ns() - DAY_NS)
     if arguments.data is None and arguments.config is None:
         raise UsageError("DATA is missing", hint="name a data folder, or the daemon's --config FILE")
     if arguments.config is None:
@@ -111,12 +116,11 @@ def _configure(arguments: argparse.Namespace) -> None:
 
 
 def _range(journal: JournalReader, arguments: argparse.Namespace) -> tuple[int, int]:
-    """Return the first and the last event asked for; a time means what came after it, or up to it."""
-    first, last, last_seq = arguments.first, arguments.last, journal.last_seq
-    if isinstance(first, AtNs):
-        first = seq_of_moment(journal, AtNs(first - 1)) + 1
-    end = last_seq if last is None else min(seq_of_moment(journal, last), last_seq)
-    return max(first, journal.first_seq), end
+    """Return the first and the last event asked for."""
+    first, last = arguments.first.begin_in(journal), arguments.last.end_in(journal)
+    if last < first and arguments.last != Point():
+        raise UsageError(f"--to (seq {last:,}) lies before --from (seq {first:,})")
+    return max(first, journal.first_seq), last
 
 
 def as_json(result: ParityResult) -> dict[str, Any]:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, datetime, timedelta
+import re
 from typing import NamedTuple
 
-from daemon.venue.feeds.clock_text import IsoTimes
+from daemon.journal.reader import JournalReader
+from daemon.venue.feeds.clock_text import NS, IsoTimes
 from daemon.venue.feeds.parsing import RejectedError
+from replay.at import seq_of
 
-HELP = "a sequence number, or a time in UTC such as 2024-08-08, 2024-08-08T23:54 or 2024-08-08T23:54:14.5Z"
+HELP = (
+    "a sequence number, or a time such as 2024-08-08, 2024-08-08T23:54 or 2024-08-08T23:54:14.5+02:00"
+    " (UTC where no zone is given)"
+)
 MAX_SEQ = 2**63 - 1
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_MINUTE_FORM, _SECOND_FORM = "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"
+_TIME = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(\.\d{1,9})?)?)?(?:Z|([+-])(\d\d):(\d\d))?", re.ASCII
+)
+_DAY_S, _HOUR_S, _MINUTE_S = 86_400, 3_600, 60
 
 
 class Point(NamedTuple):
@@ -28,6 +34,24 @@ class Point(NamedTuple):
         """The last nanosecond that the text covers: of a day its end."""
         return None if self.ns is None else self.ns + self.length_ns - 1
 
+    def begin_in(self, journal: JournalReader) -> int:
+        """Return the first event that is not before it; 1 where it names nothing."""
+        return (self.seq or 1) if self.ns is None else seq_of(journal, self.ns - 1) + 1
+
+    def end_in(self, journal: JournalReader) -> int:
+        """Return the last event that it covers; the journal's last where it names nothing, or one beyond."""
+        last_seq = journal.last_seq
+        if self.end_ns is not None:
+            return seq_of(journal, self.end_ns)
+        return last_seq if self.seq is None else min(self.seq, last_seq)
+
+    def behind_in(self, journal: JournalReader) -> int:
+        """Return the event behind which it lies: of a time, the last one that it does not come before."""
+        if self.ns is not None:
+            return seq_of(journal, self.ns)
+        assert self.seq is not None
+        return self.seq
+
 
 def point(text: str) -> Point:
     """Read a place, for argparse.
@@ -35,21 +59,32 @@ def point(text: str) -> Point:
     Raises:
         argparse.ArgumentTypeError: it is none.
     """
+    return _read(text, least=1)
+
+
+def past_point(text: str) -> Point:
+    """Read a place to look back at, for argparse: 0 is that before all events.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    return _read(text, least=0)
+
+
+def _read(text: str, *, least: int) -> Point:
     if text.isascii() and text.isdigit():
-        if len(text) > len(str(MAX_SEQ)) or not 1 <= int(text) <= MAX_SEQ:
-            raise argparse.ArgumentTypeError(f"{text}, expected 1 to {MAX_SEQ} or a time")
+        if len(text) > len(str(MAX_SEQ)) or not least <= int(text) <= MAX_SEQ:
+            raise argparse.ArgumentTypeError(f"{text}, expected {least} to {MAX_SEQ} or a time")
         return Point(seq=int(text))
-    return _time(text.strip().replace(" ", "T").removesuffix("+00:00").removesuffix("Z"))
-
-
-def _time(text: str) -> Point:
-    for form, length_s in (("%Y-%m-%d", 86_400), (_MINUTE_FORM, 60), (_SECOND_FORM, 1)):
-        try:
-            moment = datetime.strptime(text, form).replace(tzinfo=UTC)
-        except ValueError:
-            continue
-        return Point(ns=(moment - _EPOCH) // _MICROSECOND * 1_000, length_ns=length_s * 1_000_000_000)
+    found = _TIME.fullmatch(text.strip())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected {HELP}")
+    day, minute, second, fraction, sign, zone_hours, zone_minutes = found.groups()
+    length_s = _DAY_S if minute is None else _MINUTE_S if second is None else 1
     try:
-        return Point(ns=IsoTimes().parse(f"{text}Z"))
+        ns = IsoTimes().parse(f"{day}T{minute or '00:00'}:{second or '00'}{fraction or ''}Z")
     except RejectedError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a sequence number nor a time in UTC") from None
+        raise argparse.ArgumentTypeError(f"{text!r}: no such time; expected {HELP}") from None
+    ahead_s = int(zone_hours or 0) * _HOUR_S + int(zone_minutes or 0) * _MINUTE_S
+    ns -= (-ahead_s if sign == "-" else ahead_s) * NS
+    return Point(ns=ns, length_ns=length_s * NS if fraction is None else 1)

@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from daemon.user_strategies import load_kinds
 from schemas.errors import TapedError
 from tools.backup import texts
 from tools.backup.create import Inputs
+from tools.backup.database import dump_database
 from tools.backup.errors import BackupError, DamagedBackupError
 from tools.backup.packing import Keys, read_identities
 from tools.backup.proof import Reading
@@ -111,6 +112,21 @@ def _proving(settings: Settings) -> Proving:
     )
 
 
+def _dump_of(settings: Settings) -> Callable[[Path], Path | None] | None:
+    """Return how the database is dumped, where that is wanted; a dump that fails is told and left out."""
+    if not settings.backup.database:
+        return None
+
+    def dump(into: Path) -> Path | None:
+        try:
+            return dump_database(settings, into)
+        except BackupError as error:
+            print(f"taped: warning: the backup goes without the database: {error}", file=sys.stderr)
+            return None
+
+    return dump
+
+
 def _keep(settings: Settings) -> Keep:
     return Keep(settings.backup.daily, settings.backup.weekly, settings.backup.monthly)
 
@@ -143,7 +159,7 @@ def _make(
     proving = _proving(settings) if arguments.verify else None
     with open_target(settings.backup, data, change=True) as store:
         with progress("Backing up", total=None, unit="bytes", show=not arguments.json) as advance:
-            inputs = Inputs(data, file, settings.strategies_folder)
+            inputs = Inputs(data, file, settings.strategies_folder, _dump_of(settings))
             done = make(inputs, store, keys=keys, proving=proving, advance=advance)
         pruned = None
         if arguments.prune and done.found is not None:

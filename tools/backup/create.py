@@ -26,6 +26,7 @@ from tools.backup.source import (
     Source,
     copy_databases,
     copy_settings,
+    dumped,
     open_planned,
     plan_journal,
 )
@@ -69,11 +70,13 @@ class Inputs(NamedTuple):
         data: the data folder; a daemon may be running on it.
         config: file of settings, or None.
         strategies: folder of strategies of one's own, or None.
+        dump: dumps the database into a folder and returns the file, or None where it cannot.
     """
 
     data: Path
     config: Path | None = None
     strategies: Path | None = None
+    dump: Callable[[Path], Path | None] | None = None
 
 
 @contextmanager
@@ -119,6 +122,7 @@ def create(
     others = [
         *copy_databases(inputs.data, scratch),
         *copy_settings(inputs.config, inputs.strategies, scratch),
+        *dumped(inputs.dump, scratch),
     ]
     for left in range(_TRIES - 1, -1, -1):
         planned = plan_journal(inputs.data / "journal")

@@ -43,6 +43,7 @@ DERIVED = ("readmodel.db-shm", "readmodel.db-wal", "readmodel.db", "snapshots")
 """Made from the journal; the log of the read model goes before the file it belongs to."""
 
 CONFIG = "config-of-backup"
+DUMP = "database-of-backup"
 _EXCHANGE = 2
 _AT_CWD = -100
 
@@ -228,7 +229,7 @@ def _put(plan: RestorePlan, staging: Path, directory: Path, options: Options) ->
     for name in DATABASES:
         if (staging / name).exists():
             _replace(staging / name, data / name)
-    for name, place in (("readmodel.db", "readmodel.db"), ("config", CONFIG)):
+    for name, place in (("readmodel.db", "readmodel.db"), ("config", CONFIG), ("database", DUMP)):
         if (staging / name).exists():
             _replace(staging / name, data / place)
     if plan.safety is not None and _holds(staging / "journal"):

@@ -17,7 +17,7 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -256,6 +256,13 @@ def copy_settings(config: Path | None, strategies: Path | None, into: Path) -> I
     for path in sorted(strategies.glob("*.py"))[:MAX_STRATEGIES]:
         if path.is_file() and path.stat().st_size <= MAX_STRATEGY_BYTES:
             yield _plain(f"config/strategies/{path.name}", path)
+
+
+def dumped(dump: Callable[[Path], Path | None] | None, into: Path) -> Iterator[Source]:
+    """Have the database dumped, where that is wanted and can be done."""
+    path = None if dump is None else dump(into)
+    if path is not None:
+        yield _plain("database/taped.dump", path)
 
 
 def without_secrets(text: str) -> str:

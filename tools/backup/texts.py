@@ -7,7 +7,7 @@ from typing import Any
 
 from tools.backup.proof import Found
 from tools.backup.prune import Pruning
-from tools.backup.restore import CONFIG, RestorePlan
+from tools.backup.restore import CONFIG, DUMP, RestorePlan
 from tools.backup.run import Done
 from tools.backup.vault import Backup
 from tools.event_text import time_text
@@ -110,6 +110,8 @@ def restored(what: RestorePlan, came_to: Found, seen: int) -> Iterator[str]:
         yield f"what was there is in {what.safety}: remove it when you are sure"
     if any(entry.path.startswith("config/") for entry in what.manifest.files):
         yield f"settings and strategies as they were: {what.data / CONFIG}"
+    if any(entry.path.startswith("database/") for entry in what.manifest.files):
+        yield f"the database's dump, for pg_restore: {what.data / DUMP}"
     last = max(seen, what.there_seq)
     if last > what.manifest.last_seq:
         yield (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -70,6 +71,7 @@ async def _refresh(connection):
 
 async def _when_free(connection, statement):
     """Execute it once the server's own jobs let it; they begin right after the set-up."""
+    deadline = time.monotonic() + 20
     while True:
         try:
             return await connection.execute(statement)
@@ -77,7 +79,10 @@ async def _when_free(connection, statement):
             asyncpg.LockNotAvailableError,
             asyncpg.DeadlockDetectedError,
             asyncpg.DuplicateObjectError,  # It has just compressed the chunk itself.
+            asyncpg.DataError,  # It is at the same chunk.
         ):
+            if time.monotonic() > deadline:
+                raise
             await asyncio.sleep(0.1)
 
 
