@@ -29,7 +29,9 @@ from replay.parity_difference import Cause, Difference, difference, first_differ
 from replay.parity_runs import decides
 from replay.parity_starts import with_starts
 from schemas.codec import AnyEvent
+from schemas.decimals import decimal_text
 from schemas.events import (
+    Bar,
     ClockTicked,
     DaemonStarted,
     Event,
@@ -47,6 +49,7 @@ from schemas.events import (
 )
 
 MAX_POINTS = 512
+_TIMED = frozenset({Trade, Quote, Bar, ClockTicked})
 MAX_LOOKED_AT = 100_000
 """Events in which it is looked how late orders usually arrive."""
 
@@ -68,7 +71,7 @@ class Changes(NamedTuple):
 
 
 class Point(NamedTuple):
-    """Equity of both courses behind an event, as money of the main currency."""
+    """Equity of both courses behind an event, as money of the main currency; the time is the market's."""
 
     seq: int
     ts_ns: int
@@ -78,7 +81,7 @@ class Point(NamedTuple):
 
 @dataclass(slots=True)
 class Course:
-    """What became of one course in the range. Money is at 18 decimals of the main currency."""
+    """What became of one course in the range; money at 18 decimals, positions as text."""
 
     orders: int = 0
     denied: int = 0
@@ -88,7 +91,7 @@ class Course:
     profit: int = 0
     max_drawdown: int = 0
     trading_state: str = ""
-    positions: dict[str, int] = field(default_factory=dict)
+    positions: dict[str, str] = field(default_factory=dict)
 
     def count(self, events: Sequence[AnyEvent]) -> None:
         """Count orders, denials and fills."""
@@ -163,12 +166,13 @@ def fork(
     found = past(data, at, code_hash=code_hash, kinds=kinds)
     history = past(data, at, code_hash=code_hash, kinds=kinds).core
     moment = moment_of(journal, at) if at else None
+    now_ns = 0 if moment is None else moment.ts_ns
     result = ForkResult(at, end, found.origin, found.core.risk.currency)
     result.delay_us = usual_delay_us(journal, found.venue.options, at + 1, end)
     course = _Course(found, result, keep_venue=bool(changes.venue))
-    course.change(changes, 0 if moment is None else moment.ts_ns)
+    course.change(changes, now_ns)
     curves = _Curves(result, history, found.core, end - at)
-    curves.add(at, 0 if moment is None else moment.ts_ns)
+    curves.begin(now_ns)
     for batch, start in with_starts(journal, at + 1, end):
         history.next_seq = batch.first_seq
         history.replay(batch.first_seq, batch.events)
@@ -334,15 +338,34 @@ class _Curves:
         self._next = result.at + self._step
         self._peaks = [-(2**200)] * 2
         self._first = (0, 0)
+        self._now_ns: int | None = None
+
+    def begin(self, ts_ns: int) -> None:
+        """Add the first point, for now at the time of its event."""
+        self._add(self._result.at, ts_ns)
 
     def look(self, batch: Batch) -> None:
         """Add a point, if it is time for one."""
+        self._listen(batch)
         if batch.last_seq >= self._next:
-            self.add(batch.last_seq, batch.events[-1].ts_ns)
+            self._add(batch.last_seq, self._time(batch))
             self._next = batch.last_seq + self._step
 
-    def add(self, seq: int, ts_ns: int) -> None:
-        """Add a point."""
+    def _listen(self, batch: Batch) -> None:
+        """Take the market's time, which never goes back: what an import wrote bears that of the import."""
+        ticks = (event.ts_ns for event in reversed(batch.events) if type(event) in _TIMED)
+        if (ts_ns := next(ticks, None)) is None:
+            return
+        if self._now_ns is None:
+            points = self._result.points
+            first_ns = next(event.ts_ns for event in batch.events if type(event) in _TIMED)
+            points[0] = points[0]._replace(ts_ns=min(points[0].ts_ns or first_ns, first_ns))
+        self._now_ns = max(ts_ns, self._now_ns or 0)
+
+    def _time(self, batch: Batch) -> int:
+        return batch.events[-1].ts_ns if self._now_ns is None else self._now_ns
+
+    def _add(self, seq: int, ts_ns: int) -> None:
         result = self._result
         values = [core.total().worth.equity for core in self._cores]
         if not result.points:
@@ -357,7 +380,7 @@ class _Curves:
         result = self._result
         result.currency = self._cores[0].risk.currency
         if result.points[-1].seq < batch.last_seq:
-            self.add(batch.last_seq, batch.events[-1].ts_ns)
+            self._add(batch.last_seq, self._time(batch))
         for at, (core, course) in enumerate(zip(self._cores, (result.recorded, result.forked), strict=True)):
             course.equity = result.points[-1][2 + at]
             course.profit = course.equity - self._first[at]
@@ -365,7 +388,9 @@ class _Curves:
             course.trading_state = core.trading_state.name
             for instrument_id, held in core.positions.items():
                 defined = core.instruments[instrument_id]
-                course.positions[f"{defined.symbol}@{defined.venue}"] = held.quantity
+                course.positions[f"{defined.symbol}@{defined.venue}"] = decimal_text(
+                    held.quantity, defined.quantity_scale
+                )
 
 
 def _is_cut(event: AnyEvent) -> bool:

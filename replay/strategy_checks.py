@@ -93,9 +93,9 @@ def look_ahead(spec: BacktestSpec, market: Market, whole: Decided, *, cuts: int)
         return Check(name, passed=False, says=f"knows the future: {found[0]}", ts_ns=found[1])
     if not whole.orders:
         return Check(name, passed=None, says="it ordered nothing, so there is nothing to compare")
-    for ticks, count in _spread(single.answered, cuts):
-        cut = decide(spec, market.until(ticks))
-        found = difference(whole.decisions[:count], cut.decisions, f"cut off behind tick {ticks:,}")
+    for events, count in _spread(single.answered, cuts):
+        cut = decide(spec, market.until(events))
+        found = difference(whole.decisions[:count], cut.decisions, f"cut off behind event {events:,}")
         if found is not None:
             return Check(name, passed=False, says=f"knows the future: {found[0]}", ts_ns=found[1])
     tried = len(_spread(single.answered, cuts))

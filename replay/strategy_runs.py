@@ -29,16 +29,14 @@ class Decided:
 
     Attributes:
         decisions: in order, with their numbers in the run.
-        answered: number of the tick (from 1) behind which so many decisions had been made, for each tick
-            that was answered; only of runs that are handed over event by event.
+        answered: behind so many events so many decisions had been made, for each event that was answered;
+            only of runs that are handed over event by event.
         state: what each strategy had learned by the end.
-        ticks: how many there were.
     """
 
     decisions: list[tuple[int, Event]] = field(default_factory=list)
     answered: list[tuple[int, int]] = field(default_factory=list)
     state: dict[str, Any] = field(default_factory=dict)
-    ticks: int = 0
 
     @property
     def orders(self) -> list[OrderRequested]:
@@ -72,16 +70,14 @@ class Market:
         """Yield every event as a batch of its own."""
         return (_Batch([event]) for events in self.batches for event in events)
 
-    def until(self, ticks: int) -> Iterator[EventBatch]:
-        """Yield so many ticks and what is among them, and nothing of what follows."""
-        left = ticks
+    def until(self, count: int) -> Iterator[EventBatch]:
+        """Yield so many events, definitions among them, and nothing of what follows."""
+        left = count
         for events in self.batches:
-            count = sum(type(event) in _TICKS for event in events)
-            if count >= left:
-                yield _Batch(_first(events, left))
+            yield _Batch(events[:left])
+            left -= len(events)
+            if left <= 0:
                 return
-            left -= count
-            yield _Batch(events)
 
     def since(self, ticks: int) -> Iterator[EventBatch]:
         """Leave out so many ticks; all definitions are told."""
@@ -99,17 +95,6 @@ class Market:
 @dataclass(frozen=True, slots=True)
 class _Batch:
     events: list[AnyEvent]
-
-
-def _first(events: Sequence[AnyEvent], ticks: int) -> list[AnyEvent]:
-    found: list[AnyEvent] = []
-    for event in events:
-        if type(event) in _TICKS:
-            if not ticks:
-                break
-            ticks -= 1
-        found.append(event)
-    return found
 
 
 class _WatchedCore(Core):
@@ -164,13 +149,13 @@ def decide(spec: BacktestSpec, batches: Iterator[EventBatch]) -> Decided:
     found = Decided()
 
     def counted() -> Iterator[EventBatch]:
-        before = 0
+        before = events = 0
         for batch in batches:
             yield batch
-            found.ticks += sum(type(event) in _TICKS for event in batch.events)
+            events += len(batch.events)
             if len(core.decided) > before:
                 before = len(core.decided)
-                found.answered.append((found.ticks, before))
+                found.answered.append((events, before))
 
     run_backtest(
         counted(),

@@ -21,9 +21,8 @@ from replay.report import measure_recording
 from replay.run import run_spec
 from replay.source import FileSource, JournalSource, Progress, Source, open_source
 from replay.spec import BacktestSpec
-from schemas.errors import TapedError
 from tools.backtest_text import print_report
-from tools.output import UsageError, print_json, progress, table_lines
+from tools.output import UsageError, print_json, progress, table_lines, write_page
 from tools.recording import add_record_flags, keep
 from tools.spec_flags import add_spec_flags, spec_of
 from tools.wording import counted
@@ -31,10 +30,6 @@ from tools.wording import counted
 INTERRUPTED = 130
 ROUNDS = 500
 MAX_ROUNDS = 10_000
-
-
-class PageError(TapedError):
-    """The page cannot be written."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -77,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     measures = measure_recording(recording, rounds=arguments.rounds, seed=spec.seed)
     body = document(spec, source.identity(), result, recording, measures)
     if arguments.html is not None:
-        _write_page(arguments.html, page(body, recording))
+        write_page(arguments.html, page(body, recording))
     if arguments.json:
         print_json(body)
     else:
@@ -119,13 +114,6 @@ def _tell_rejected(source: Source) -> None:
     if isinstance(source, FileSource) and source.rejected_count:
         rejected = counted(source.rejected_count, "line")
         print(f"taped: {rejected} of the files rejected; `taped import` tells which", file=sys.stderr)
-
-
-def _write_page(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise PageError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 @contextmanager

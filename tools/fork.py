@@ -15,10 +15,11 @@ from daemon.trading.money import MONEY_SCALE
 from daemon.trading.risk.limits import LimitError, kind_of
 from daemon.user_strategies import load_kinds
 from replay.fork import Changes, Course, ForkResult, fork
+from replay.page.forked import fork_page
 from schemas.decimals import decimal_text
 from schemas.events import Scalar
 from tools.event_text import time_text
-from tools.output import UsageError, print_json, print_table, progress
+from tools.output import UsageError, print_json, print_table, progress, write_page
 from tools.parameters import parse_pairs
 from tools.parity_report import summary
 from tools.points import HELP, Point, past_point, point
@@ -68,6 +69,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--strategies-folder", type=Path, metavar="DIR", help="folder of strategies of your own"
     )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write both curves as a page too")
     parser.add_argument("--json", action="store_true", help="print JSON, with both curves")
     parser.set_defaults(run=run)
 
@@ -95,6 +97,10 @@ def run(arguments: argparse.Namespace) -> int:
             kinds=kinds.classes,
             progress=tell,
         )
+    if arguments.html is not None:
+        told = [_parting(result), *_notes(result)]
+        changed = [*arguments.set, *arguments.param, *(f"without {name}" for name in arguments.stop)]
+        write_page(arguments.html, fork_page(result, name=arguments.data.name, changes=changed, told=told))
     if arguments.json:
         print_json(as_json(result))
     else:
@@ -180,15 +186,10 @@ def _course(course: Course) -> dict[str, Any]:
 
 def _print(result: ForkResult) -> None:
     print(f"behind seq {result.at:,}, from {result.origin}, up to seq {result.last_seq:,}")
-    if result.diverged is not None:
-        print(f"the same up to {summary(result.diverged)}")
-    else:
-        print("nothing was decided otherwise" if result.recorded == result.forked else "other from the start")
+    print(_parting(result))
     print(f"decisions before that, the same: {result.same_decisions:,}")
-    if result.delay_us:
-        print(
-            f"orders arrive {result.delay_us / 1000:,.1f} ms later than the venue's own latency, as they did"
-        )
+    for note in _notes(result):
+        print(note)
     print()
     rows: list[list[object]] = []
     for name in ("orders", "denied", "fills"):
@@ -198,8 +199,9 @@ def _print(result: ForkResult) -> None:
         one, other = getattr(result.recorded, name), getattr(result.forked, name)
         label = f"{name.replace('_', ' ')} {result.currency}"
         rows.append([label, *(grouped(_money(value)) for value in (one, other, other - one))])
-    rows.append(["trading", result.recorded.trading_state, result.forked.trading_state, ""])
     print_table(["", "recorded", "forked", "difference"], rows)
+    if result.forked.trading_state != result.recorded.trading_state:
+        print(f"trading is {result.recorded.trading_state}, in the fork {result.forked.trading_state}")
     print()
     step = max(1, len(result.points) // _SHOWN_POINTS)
     shown = [*result.points[:-1:step], result.points[-1]]
@@ -214,6 +216,26 @@ def _print(result: ForkResult) -> None:
             for point in shown
         ],
     )
+
+
+def _parting(result: ForkResult) -> str:
+    """Return where the courses part."""
+    if result.diverged is not None:
+        return f"the same up to {summary(result.diverged)}"
+    return "nothing was decided otherwise" if result.recorded == result.forked else "other from the start"
+
+
+def _notes(result: ForkResult) -> list[str]:
+    notes: list[str] = []
+    if result.delay_us:
+        late = f"{result.delay_us / 1000:,.1f} ms"
+        notes.append(f"orders arrive {late} later than the venue's own latency, as they did")
+    if not (result.same_decisions or result.diverged or result.recorded.orders or result.forked.orders):
+        notes.append(
+            "note: nobody traded here, so a fork has nothing to change; a strategy can be run over the"
+            " market with `taped replay backtest`"
+        )
+    return notes
 
 
 def _money(value: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,10 +20,26 @@ class UsageError(TapedError):
     """A command was called in a way its argument parser cannot see to be wrong: exit code 2."""
 
 
+class PageError(TapedError):
+    """The page cannot be written."""
+
+
 def print_json(value: object) -> None:
     """Print `value` as indented JSON; a Decimal becomes a string, so no digit is lost."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=2)
     print(text.decode())
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write a page.
+
+    Raises:
+        PageError: it cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise PageError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def print_error(error: TapedError, *, as_json: bool = False) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 import msgspec
@@ -12,6 +11,7 @@ from replay.figures import YEARLY, figure_text, name_text
 from replay.measure import DAY_NS
 from replay.page.axes import moment_text
 from replay.page.pictures import Drawn, pictures
+from replay.page.shell import whole
 from replay.page.tables import figures_table, groups_tables, trips_table
 from replay.recorder import Recording
 
@@ -48,38 +48,7 @@ def page(document: dict[str, Any], recording: Recording) -> str:
         trips_table(document["report"]) or "<p>None.</p>",
         _origin(document),
     ]
-    own = files(__name__)
-    return _TEMPLATE.format(
-        title=escape(_title(document)),
-        style=own.joinpath("style.css").read_text(encoding="utf-8"),
-        script=own.joinpath("script.js").read_text(encoding="utf-8"),
-        lines=drawn.json(),
-        body="\n".join(part for part in parts if part),
-    )
-
-
-_TEMPLATE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; \
-script-src 'unsafe-inline'; img-src data:">
-<link rel="icon" href="data:,">
-<title>{title}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<main>
-{body}
-</main>
-<script type="application/json" id="lines">{lines}</script>
-<script>
-{script}</script>
-</body>
-</html>
-"""
+    return whole(_title(document), "\n".join(part for part in parts if part), drawn.json())
 
 
 def _title(document: dict[str, Any]) -> str:

@@ -44,7 +44,7 @@ class Bar(NamedTuple):
     kind: str
 
 
-def line_chart(
+def line_chart(  # noqa: PLR0913  # what a chart may have
     title: str,
     line: Line,
     *,
@@ -52,6 +52,8 @@ def line_chart(
     unit: str = "",
     filled: bool = False,
     with_zero: bool = False,
+    stepped: bool = False,
+    beside: Sequence[float] = (),
     dots: Sequence[Dots] = (),
     legend: str = "",
 ) -> str:
@@ -64,15 +66,21 @@ def line_chart(
         unit: behind the numbers.
         filled: fill what is between the line and zero, or the lower end.
         with_zero: the axis reaches to zero.
+        stepped: each value holds until the next point.
+        beside: values of a second line at the same times, which are at most `MAX_DRAWN` then.
         dots: marks at places of their own.
         legend: HTML behind the title.
     """
     times, values = thinned(line)
     across = Range(times[0], max(times[-1], times[0] + 1))
-    up = value_range([*values, *(value for marks in dots for value in marks.values)], with_zero=with_zero)
+    marked = (value for marks in dots for value in marks.values)
+    up = value_range([*values, *beside, *marked], with_zero=with_zero)
     points = [(_x(across, at), _y(up, value)) for at, value in zip(times, values, strict=True)]
-    path = "M" + "L".join(f"{x} {y}" for x, y in points)
+    path = _stepped(points) if stepped else _straight(points)
     shapes = [f'<path class="line" d="{path}"/>']
+    if beside:
+        other = [(_x(across, at), _y(up, value)) for at, value in zip(times, beside, strict=True)]
+        shapes.append(f'<path class="line beside" d="{_straight(other)}"/>')
     if filled:
         ground = _y(up, min(max(0.0, up.low), up.high))
         shapes.insert(0, f'<path class="area" d="{path}L{points[-1][0]} {ground}L{points[0][0]} {ground}Z"/>')
@@ -170,6 +178,15 @@ def _figure(
         f' aria-label="{escape(described)}"><path class="grid" d="{grid}"/>{"".join(shapes)}</svg>'
         f'<div class="across" aria-hidden="true">{below}</div></div></figure>'
     )
+
+
+def _straight(points: Sequence[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{x} {y}" for x, y in points)
+
+
+def _stepped(points: Sequence[tuple[float, float]]) -> str:
+    (x, y), *rest = points
+    return f"M{x} {y}" + "".join(f"H{x}V{y}" for x, y in rest)
 
 
 def _x(across: Range, at: float) -> float:

@@ -38,6 +38,7 @@ class Drawn:
             "times": [at // 1_000_000 for at in line.times],
             "values": [float(f"{value:.10g}") for value in line.values],
             "unit": options.get("unit", ""),
+            "beside": [float(f"{value:.10g}") for value in options.get("beside", ())],
         }
         return line_chart(title, line, name=name, **options)
 
@@ -61,6 +62,7 @@ def pictures(recording: Recording, drawn: Drawn) -> list[str]:
             [100 * point.gross / point.equity if point.equity > 0 else 0.0 for point in points],
             unit=" %",
             filled=True,
+            stepped=True,
             with_zero=True,
         ),
     ]

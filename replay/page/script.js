@@ -1,8 +1,9 @@
 // Shows the value of a line under the pointer; without it the page is whole.
 "use strict";
+const shown = (value) => value.toLocaleString("en", { maximumFractionDigits: 6 });
 const lines = JSON.parse(document.getElementById("lines").textContent);
 for (const plot of document.querySelectorAll("[data-line]")) {
-  const { times, values, unit } = lines[plot.dataset.line];
+  const { times, values, unit, beside } = lines[plot.dataset.line];
   const svg = plot.querySelector("svg");
   const hair = document.createElement("div");
   const tip = document.createElement("div");
@@ -25,7 +26,8 @@ for (const plot of document.querySelectorAll("[data-line]")) {
     }
     const left = box.left - plot.getBoundingClientRect().left + ((times[low] - first) / length) * box.width;
     const when = new Date(times[low]).toISOString().replace("T", " ").replace(/\.000Z$|Z$/, "");
-    tip.textContent = `${when}  ${values[low].toLocaleString("en", { maximumFractionDigits: 6 })}${unit}`;
+    const other = beside.length ? ` | ${shown(beside[low])}${unit}` : "";
+    tip.textContent = `${when}  ${shown(values[low])}${unit}${other}`;
     hair.style.left = `${left}px`;
     hair.hidden = tip.hidden = false;
     tip.style.left = `${Math.min(left + 8, plot.clientWidth - tip.offsetWidth)}px`;

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from decimal import Decimal
 
 import pytest
 
 from daemon.journal.reader import JournalReader
 from daemon.past import past
 from replay.fork import Changes, ForkError, Freely, fork
-from schemas.events import CancelRequested, OrderFilled, OrderRequested, StrategyStarted
+from schemas.events import CancelRequested, OperatorCommand, OrderFilled, OrderRequested, StrategyStarted
 from tests.daemon.trading.conftest import Desk, deposit, instrument, order, quote
+from tests.replay import recordings
+from tests.replay.recordings import SECOND, START, trade, write_journal
 from tools.cli import main
 
 CODE = "c" * 64
@@ -162,3 +166,40 @@ def test_the_command_compares_both_courses(session, capsys, middle):
 def test_wrong_usage_is_told(session, flags, capsys):
     assert main(["replay", "fork", str(session.data), "--at", "10", *flags]) == 2
     assert capsys.readouterr().err
+
+
+def test_the_page_shows_both_courses_and_asks_for_nothing(session, tmp_path, middle, capsys):
+    asked = ["--at", str(middle), "--set", "risk.max_order_value=1", "--html", str(tmp_path / "fork.html")]
+    own = ["--strategies-folder", str(session.strategies)]
+    assert main(["replay", "fork", str(session.data), *own, *asked]) == 0
+    assert "the same up to seq" in capsys.readouterr().out
+    text = (tmp_path / "fork.html").read_text()
+    assert text.count("<svg") == 2
+    assert text.count('class="line beside"') == 1
+    assert "risk.max_order_value=1" in text
+    assert not re.search(r"https?://|//cdn|@import|url\(", text)
+    assert main(["replay", "fork", str(session.data), *own, *asked[:-1], str(tmp_path / "no" / "x")]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_fork_of_an_import_bears_the_times_of_its_ticks(tmp_path, capsys):
+    late = START + 10**18
+    mark = OperatorCommand(ts_ns=late, who="x", role="admin", command="import.end", arguments={})
+    data = write_journal(
+        tmp_path / "tape", [mark, recordings.instrument()], [trade(n) for n in range(9)], [mark]
+    )
+    for at in (0, 1, 5):
+        points = fork(data, at, Changes(), code_hash=CODE).points
+        assert points[-1].ts_ns == START + 8 * SECOND
+        assert [point.ts_ns for point in points] == sorted(point.ts_ns for point in points)
+    assert main(["replay", "fork", str(data), "--at", "5"]) == 0
+    assert "nobody traded here" in capsys.readouterr().out
+
+
+def test_positions_are_told_as_quantities(session, kinds):
+    result = run(session, kinds, 0, Changes())
+    core = past(session.data, result.last_seq, code_hash=CODE, kinds=kinds).core
+    for instrument_id, held in core.positions.items():
+        defined = core.instruments[instrument_id]
+        told = result.recorded.positions[f"{defined.symbol}@{defined.venue}"]
+        assert Decimal(told) == Decimal(held.quantity).scaleb(-defined.quantity_scale)

@@ -7,8 +7,9 @@ from replay.backtest import BacktestError
 from replay.spec import BacktestSpec
 from replay.strategy_checks import check_strategy, difference, look_ahead, repetition, warm_up
 from replay.strategy_runs import Market, decide
+from schemas.events import OperatorCommand
 from tests.replay.optimise.conftest import market  # noqa: F401  # A fixture.
-from tests.replay.recordings import START
+from tests.replay.recordings import START, instrument, trade, write_journal
 
 HEAD = """
 import sys
@@ -172,6 +173,20 @@ def test_the_market_is_cut_behind_a_tick_and_begun_behind_one(own):
     def count(batches):
         return sum(len(batch.events) for batch in batches)
 
-    assert count(held.whole()) == count(held.one_by_one()) == count(held.until(ticks)) == ticks + 1
-    assert count(held.until(10)) == 11
+    assert count(held.whole()) == count(held.one_by_one()) == count(held.until(ticks + 1)) == ticks + 1
+    assert count(held.until(11)) == 11
     assert count(held.since(10)) == ticks - 9
+
+
+def test_what_is_decided_before_the_first_tick_is_no_look_into_the_future(tmp_path):
+    data = write_journal(
+        tmp_path / "late",
+        [OperatorCommand(ts_ns=START, who="x", role="admin", command="import.start", arguments={})],
+        [instrument()],
+        [trade(number) for number in range(1, 200)],
+    )
+    spec = BacktestSpec(
+        data=(str(data),), strategy="ma_cross", parameters={"fast": 2, "slow": 4, "quantity": "3"}
+    )
+    held = Market(spec)
+    assert look_ahead(spec, held, decide(spec, held.whole()), cuts=12).passed

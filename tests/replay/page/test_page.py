@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -10,7 +11,7 @@ import pytest
 from replay.backtest import BacktestResult
 from replay.document import document
 from replay.page import page
-from replay.page.charts import Line, thinned
+from replay.page.charts import Line, line_chart, thinned
 from replay.page.tables import monthly
 from replay.recorder import Recorder, Recording
 from replay.report import measure_recording
@@ -157,3 +158,16 @@ def test_times_of_the_script_are_in_milliseconds(report):
     lines = msgspec.json.decode(re.search(r'id="lines">(.*?)</script>', page(*report))[1])
     assert lines["line0"]["times"][0] == START // 10**6
     assert lines["line0"]["values"][0] == 100_000
+
+
+def test_of_too_many_fills_some_of_both_sides_are_drawn(tmp_path):
+    data = write_journal(tmp_path, [instrument()], [trade(n) for n in range(90_000)])
+    _, recording = report_of(data)
+    assert recording.fills_step == 3
+    sides = Counter(fill.side for fill in recording.fills)
+    assert abs(sides[1] - sides[-1]) <= 1
+
+
+def test_a_value_that_holds_until_the_next_is_drawn_as_steps():
+    chart = line_chart("x", Line([0, 10], [1.0, 3.0]), name="line0", stepped=True)
+    assert re.search(r'class="line" d="M0.0 [0-9.]+H1000.0V[0-9.]+"', chart)
