@@ -52,6 +52,6 @@ def dsn_of(settings: Settings) -> str:
         import asyncpg  # noqa: F401, PLC0415  # Only to tell what is missing, before anything else is done.
     except ImportError as error:
         raise TapedError(
-            "the package asyncpg is not installed", hint="pip install 'taped[timescale]' brings it"
+            "the package asyncpg is not installed", hint="in a clone, pip install '.[timescale]' brings it"
         ) from error
     return read_dsn(settings.sync.dsn_file)

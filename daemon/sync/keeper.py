@@ -74,7 +74,8 @@ class Sync:
             return
         if isinstance(self._worker, SyncProcess) and find_spec("asyncpg") is None:
             self._fail(
-                "refused", "the package asyncpg is not installed; pip install 'taped[timescale]' brings it"
+                "refused",
+                "the package asyncpg is not installed; pip install '.[timescale]' in a clone brings it",
             )
             return
         try:

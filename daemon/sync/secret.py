@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from daemon.sync.errors import SyncError
 
@@ -16,6 +16,8 @@ CREDENTIAL = "taped_sync-dsn"
 MAX_BYTES = 10_000
 _FORM = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full"
 _CHECKED = ("verify-ca", "verify-full")
+_HERE = ("localhost", "127.0.0.1", "::1")
+_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
 
 def read_dsn(file: Path | None, env: Mapping[str, str] = os.environ) -> str:
@@ -39,18 +41,43 @@ def read_dsn(file: Path | None, env: Mapping[str, str] = os.environ) -> str:
     )
 
 
+def options_of(dsn: str) -> dict[str, str]:
+    """Return what a connection URI says behind its question mark."""
+    return dict(parse_qsl(urlsplit(dsn).query))
+
+
+def host_of(dsn: str) -> str:
+    """Return the host of a connection URI, a folder where it is a socket's; empty where it names none."""
+    return urlsplit(dsn).hostname or options_of(dsn).get("host", "")
+
+
 def place_of(dsn: str) -> str:
     """Return host, port and database of a connection URI, without user and password, to be shown."""
-    parts = urlsplit(dsn)
-    host = parts.hostname or "localhost"
-    return f"{host}:{parts.port or 5432}{parts.path}"
+    parts, options = urlsplit(dsn), options_of(dsn)
+    database = parts.path.lstrip("/") or options.get("dbname", "")
+    return f"{host_of(dsn) or 'localhost'}:{parts.port or options.get('port', 5432)}/{database}"
 
 
 def is_open_to_listeners(dsn: str) -> bool:
     """Whether the line leaves this machine without proof of who is at its other end."""
-    parts = urlsplit(dsn)
-    mode = parse_qs(parts.query).get("sslmode", [""])[0]
-    return parts.hostname not in (None, "localhost", "127.0.0.1", "::1") and mode not in _CHECKED
+    hosts = [host for host in host_of(dsn).split(",") if host and not host.startswith("/")]
+    return any(host not in _HERE for host in hosts) and options_of(dsn).get("sslmode") not in _CHECKED
+
+
+def check_files(dsn: str) -> None:
+    """Refuse a connection URI that names a file which cannot be read.
+
+    Raises:
+        SyncError: with the file's name, which the error of the connection lacks.
+    """
+    for key, value in options_of(dsn).items():
+        if key not in _FILES:
+            continue
+        try:
+            with Path(value).open("rb"):
+                pass
+        except OSError as error:
+            raise SyncError(f"{key}={value}: {error.strerror}") from error
 
 
 def _read(file: Path) -> str:
@@ -66,12 +93,20 @@ def _read(file: Path) -> str:
 
 
 def _checked(text: str, source: str) -> str:
-    """Return the URI; nothing of it may stand in an error."""
+    """Return the URI; nothing of it may stand in an error.
+
+    A password with a bare `/`, `?` or `#` ends the part that names the host, so that some of it would be
+    taken for database or options, and be shown. The `@` behind it, which is then in their place, tells.
+    """
     try:
         parts = urlsplit(text)
         good = parts.scheme in ("postgresql", "postgres") and parts.port is not False
+        parse_qsl(parts.query, strict_parsing=bool(parts.query))
     except ValueError:
         good = False
-    if not good or "\n" in text:
-        raise SyncError(f"{source}: is not a connection URI", hint=f"expected {_FORM}")
+    if not good or "\n" in text or "://" not in text or "#" in text or "@" in parts.path + parts.query:
+        raise SyncError(
+            f"{source}: is not a connection URI",
+            hint=f"expected {_FORM}, with @ : / ? # % of a password as %40 %3A %2F %3F %23 %25",
+        )
     return text

@@ -16,6 +16,7 @@ lost the answer to COMMIT, it is read anew.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
@@ -32,10 +33,20 @@ from daemon.sync.derived import ship_derived
 from daemon.sync.errors import DatabaseAwayError, OvertakenError, SyncError
 from daemon.sync.packets import Packet
 from daemon.sync.rows import Scales
+from daemon.sync.secret import check_files
 from daemon.sync.tables import INSTRUMENTS, Table
 
 CONNECT_SECONDS = 10.0
 COMMAND_SECONDS = 60.0
+
+_SESSION = {
+    "application_name": "taped",
+    # What is confirmed may be let go of here, so it must outlive a crash there.
+    "synchronous_commit": "on",
+    # A database's own limit is for people's questions; no packet would ever get through a short one.
+    "statement_timeout": f"{COMMAND_SECONDS:.0f}s",
+    "timezone": "UTC",
+}
 
 _WATERMARK = "SELECT first_seq, seq, ts_ns FROM taped.watermarks WHERE journal = $1"
 _REDEFINE = "ON CONFLICT (journal, instrument_id) DO UPDATE SET " + ", ".join(
@@ -256,14 +267,26 @@ class Shipper:
 
 
 async def connect(dsn: str) -> Any:
-    """Return a connection of asyncpg; what goes wrong is not translated."""
-    return await asyncpg.connect(
-        dsn,
-        timeout=CONNECT_SECONDS,
-        command_timeout=COMMAND_SECONDS,
-        # What is confirmed may be let go of here, so it must outlive a crash there.
-        server_settings={"application_name": "taped", "synchronous_commit": "on", "timezone": "UTC"},
-    )
+    """Return a connection of asyncpg; what goes wrong on the line is not translated.
+
+    Raises:
+        SyncError: the connection URI asks for what cannot be.
+    """
+    check_files(dsn)
+    try:
+        return await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_SECONDS,
+            command_timeout=COMMAND_SECONDS,
+            server_settings=_SESSION,
+        )
+    except asyncpg.ClientConfigurationError as error:
+        raise SyncError(f"the connection URI asks for what cannot be: {_said(error)}") from error
+    except ssl.SSLCertVerificationError:
+        raise
+    except ValueError as error:
+        # What asyncpg says of it may quote any part of the URI.
+        raise SyncError("the connection URI cannot be understood") from error
 
 
 async def read_watermark(dsn: str, journal_id: str) -> Watermark | None:

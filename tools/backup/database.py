@@ -9,11 +9,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from daemon.settings import Settings
 from daemon.sync.errors import SyncError
-from daemon.sync.secret import place_of, read_dsn
+from daemon.sync.secret import host_of, options_of, place_of, read_dsn
 from tools.backup.errors import BackupError
 
 PLACE = "database/taped.dump"
@@ -21,6 +21,10 @@ SCHEMA = "taped"
 TIMEOUT_S = 3600.0
 _CONNECT_S = "10"
 _PASSED = {
+    "port": "PGPORT",
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "dbname": "PGDATABASE",
     "sslmode": "PGSSLMODE",
     "sslrootcert": "PGSSLROOTCERT",
     "sslcert": "PGSSLCERT",
@@ -57,14 +61,15 @@ def _environment(dsn: str) -> dict[str, str]:
     """Return the connection as libpq reads it from the environment: arguments are seen by everybody."""
     parts = urlsplit(dsn)
     named = {
-        "PGHOST": parts.hostname,
-        "PGPORT": str(parts.port or 5432),
+        "PGHOST": host_of(dsn),
+        "PGPORT": str(parts.port or ""),
         "PGUSER": unquote(parts.username or ""),
         "PGPASSWORD": unquote(parts.password or ""),
         "PGDATABASE": unquote(parts.path.lstrip("/")),
     }
-    options = {_PASSED[key]: value for key, value in parse_qsl(parts.query) if key in _PASSED}
-    found = {key: value for key, value in (named | options).items() if value}
+    options = {_PASSED[key]: value for key, value in options_of(dsn).items() if key in _PASSED}
+    # What stands before the question mark counts first, as for the daemon.
+    found = options | {key: value for key, value in named.items() if value}
     return {"PATH": "/usr/local/bin:/usr/bin:/bin", "PGCONNECT_TIMEOUT": _CONNECT_S, **found}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -271,3 +272,10 @@ def test_a_journal_that_begins_late_is_shipped_from_its_beginning(database, data
     assert ship(directory, database) == 200
     assert fetch(database, "SELECT first_seq, seq FROM taped.watermarks") == [(101, 300)]
     assert fetch(database, "SELECT count(*) FROM taped.gaps") == [(0,)]
+
+
+def test_a_limit_on_statements_that_the_database_has_for_people_does_not_stop_it(database, data_folder):
+    directory = write(data_folder, [instrument()], trades(1, 500))
+    name = urlsplit(database).path[1:]
+    asyncio.run(_execute(database, f"ALTER DATABASE {name} SET statement_timeout = '1ms'"))
+    assert ship(directory, database) == 501
