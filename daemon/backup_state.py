@@ -20,6 +20,8 @@ from daemon.settings import BackupSettings
 FILE = "backup.json"
 MAX_BYTES = 65_536
 LOOK_S = 5.0
+AHEAD_S = 86_400.0
+"""A backup from so far ahead was made while the clock was wrong: it is of unknown age, not new for ever."""
 _MAX_TEXT = 2000
 
 
@@ -140,11 +142,12 @@ class BackupWatch:
 
     @property
     def age_s(self) -> float | None:
-        """How old the last good backup is; None where there is none."""
+        """How old the last good backup is; None where there is none, or the clock was wrong."""
         state = self.state
         if state is None or state.good is None:
             return None
-        return max(0, self._clock_ns() - state.good.made_ns) / 1e9
+        age_s = (self._clock_ns() - state.good.made_ns) / 1e9
+        return max(0.0, age_s) if age_s > -AHEAD_S else None
 
     @property
     def old(self) -> bool:
@@ -173,6 +176,8 @@ class BackupWatch:
 
     def _age_told(self) -> str:
         age_s, most = self.age_s, self._settings.max_age_hours
+        if age_s is None and self.state is not None and self.state.good is not None:
+            return f"the last good backup, {self.state.good.name}, is from the future: the clock was wrong"
         if age_s is None:
             return "there is no backup yet; `taped backup create` makes one"
         return f"the last good backup is {age_s / 3600:.0f} hours old, {most:g} are allowed"

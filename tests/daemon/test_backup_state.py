@@ -82,6 +82,14 @@ def test_a_backup_is_well_until_it_is_older_than_the_settings_allow(tmp_path, wa
     assert watch.document()["state"] == "old"
 
 
+def test_a_backup_from_the_future_is_of_unknown_age_and_not_new_for_ever(tmp_path, watch, clock):
+    write_state(tmp_path, MADE)
+    clock.ns = 10 * HOUR_NS
+    assert watch.age_s is None
+    assert watch.old
+    assert "from the future" in watch.reasons()[0]
+
+
 def test_a_first_backup_is_asked_for(watch):
     assert watch.old
     assert watch.reasons() == ["there is no backup yet; `taped backup create` makes one"]

@@ -13,13 +13,15 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 from tools.backup.errors import BackupError, TargetError
-from tools.backup.manifest import Entry, Manifest, name_of
+from tools.backup.manifest import Entry, Manifest, is_name, name_of, time_of
 from tools.backup.packing import Keys, Packed, pack
+from tools.backup.retention import AHEAD
 from tools.backup.source import (
     GoneError,
     Planned,
@@ -156,11 +158,17 @@ def _manifest(planned: Planned, entries: list[Entry], now_ns: int) -> Manifest:
 
 
 def _free_name(vault: Vault, now_ns: int) -> str:
-    """Return the backup's name; two within one second are told apart by the next one."""
+    """Return the backup's name, later than those that are there, so that the newest one is the last one.
+
+    They are later than now where two are made within a second, or the clock was set back. One that is
+    later by more than a day tells of a clock that was wrong, and is not followed.
+    """
+    latest = name_of(now_ns + AHEAD // timedelta(microseconds=1) * 1000)
     taken = {Path(name).stem for name in vault.store.listing(f"{vault.journal}/backups")}
-    while name_of(now_ns) in taken:
-        now_ns += 10**9
-    return name_of(now_ns)
+    last = max((name for name in taken if is_name(name) and name <= latest), default="")
+    if last < name_of(now_ns):
+        return name_of(now_ns)
+    return f"{time_of(last) + timedelta(seconds=1):%Y%m%dT%H%M%SZ}"
 
 
 class _Storing:

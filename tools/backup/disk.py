@@ -51,6 +51,8 @@ def _folder(place: Path, target: DiskTarget) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TargetError(f"{target.by}={target.value}: {folder}: {error.strerror}") from error
+    if not folder.resolve().is_relative_to(place.resolve()):
+        raise TargetError(f"{target.by}={target.value}: {folder}: is a link that leads off the disk")
     return folder
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from tools.backup.manifest import time_of
-from tools.backup.retention import Keep, kept, unverified_going
+from tools.backup.retention import AHEAD, Keep, kept, unverified_going
 from tools.backup.vault import Backup, Vault
 
 
@@ -46,7 +46,10 @@ def plan_pruning(vault: Vault, keep: Keep, now: datetime, *, damaged: bool = Fal
         TargetError: the store cannot be read.
     """
     backups = vault.backups()
-    verified = [time_of(backup.name) for backup in backups if backup.counts]
+    # What a wrong clock named stays: nobody can say how old it is.
+    verified = [
+        time_of(backup.name) for backup in backups if backup.counts and time_of(backup.name) <= now + AHEAD
+    ]
     unverified = [time_of(backup.name) for backup in backups if not backup.counts and not backup.problem]
     stay = kept(verified, keep)
     gone = {time for time in verified if time not in stay} | unverified_going(unverified, verified, now)

@@ -9,6 +9,9 @@ from typing import NamedTuple
 UNVERIFIED_DAYS = 7
 """A backup that was never verified stays so long, unless a later one was: somebody may still look at it."""
 
+AHEAD = timedelta(days=1)
+"""A name that is later than now by more was given while the clock was wrong: it tells of no newest backup."""
+
 
 class Keep(NamedTuple):
     """For how many days, weeks and months the newest backup stays."""

@@ -125,13 +125,32 @@ class FolderStore:
     def sweep(self) -> None:
         """Remove what earlier runs left unfinished; the caller has locked it."""
         with named(self.where, "clean up"):
-            for path in self._root.glob(f"{PARTIAL}/*"):
+            for path in self._inside(PARTIAL).glob("*"):
                 self._disk.unlink(path)
+
+    def _inside(self, name: str) -> Path:
+        """Return where something lies in the store, refusing a way there that leads out of it.
+
+        A disk that somebody else had in hand may hold links to folders of this machine, in which nothing
+        may be written or removed.
+
+        Raises:
+            TargetError: a folder on the way is a link.
+        """
+        path = self._root
+        for part in name.split("/"):
+            path /= part
+            if path.is_symlink() and (path.is_dir() or not path.exists()):
+                raise TargetError(
+                    f"{path}: is a link, where a backup's folder should be",
+                    hint="remove it, and look who made it",
+                )
+        return path
 
     def listing(self, folder: str) -> dict[str, int]:
         """See `Store`."""
         found: dict[str, int] = {}
-        base = self._root / folder
+        base = self._inside(folder) if folder else self._root
         if not base.is_dir():
             return found
         with named(self.where, "list"):
@@ -151,14 +170,14 @@ class FolderStore:
 
     def write(self, content: bytes | Callable[[BinaryIO], object]) -> Path:
         """See `Store`."""
-        folder = self._root / PARTIAL
+        folder = self._inside(PARTIAL)
         with named(self.where, "write"):
             make_folder(folder, mode=MODE, disk=self._disk)
             return write_synced(folder / uuid.uuid4().hex, content, disk=self._disk)
 
     def put(self, draft: Path, name: str) -> None:
         """See `Store`."""
-        path = self._root / name
+        path = self._inside(name)
         with named(self.where, f"write {name}"):
             make_folder(path.parent, mode=MODE, disk=self._disk)
             self._disk.rename(draft, path)
@@ -182,9 +201,10 @@ class FolderStore:
         folders = set()
         with named(self.where, "remove"):
             for name in names:
+                path = self._inside(name)
                 with contextlib.suppress(FileNotFoundError):
-                    self._disk.unlink(self._root / name)
-                folders.add((self._root / name).parent)
+                    self._disk.unlink(path)
+                folders.add(path.parent)
             for folder in sorted(folders):
                 if folder.is_dir():
                     self._disk.sync_directory(folder)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -22,8 +24,10 @@ from tools.backup.manifest import (
     is_name,
     manifest_name,
     mark_name,
+    name_of,
     object_name,
 )
+from tools.backup.retention import AHEAD
 from tools.backup.store import Store
 
 _PLACE = re.compile(r"objects/([0-9a-f]{2})/\1[0-9a-f]{62}|backups/\w{16}\.(manifest|verified)")
@@ -139,7 +143,8 @@ class Vault:
         found = self.backups()
         wanted = [backup for backup in found if (backup.name == name if name else backup.counts)]
         if wanted:
-            return wanted[-1]
+            latest = name_of(time.time_ns() + AHEAD // timedelta(microseconds=1) * 1000)
+            return max(wanted, key=lambda backup: (backup.name <= latest, backup.name))
         what = f"backup {name}" if name else "backup that was verified"
         names = ", ".join(backup.name for backup in found[-5:]) or "none"
         raise BackupError(

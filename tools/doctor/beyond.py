@@ -24,7 +24,7 @@ def database(machine: Machine) -> Finding:
     if not machine.settings.sync.enabled:
         return absent("sync.enabled is false: the journal stays on this machine")
     if importlib.util.find_spec("asyncpg") is None:
-        return failure("the package asyncpg is not installed", "pip install 'taped[timescale]'")
+        return failure("the package asyncpg is not installed", "in a clone: pip install '.[timescale]'")
     try:
         dsn = read_dsn(_dsn_file(machine))
     except SyncError as error:

@@ -134,3 +134,13 @@ def test_a_user_asks_udisks(monkeypatch, tmp_path, data, capsys):
         "mount -b /dev/null --no-user-interaction -o nosuid,nodev,noexec,noatime",
         "unmount -b /dev/null --no-user-interaction",
     ]
+
+
+def test_a_folder_that_is_a_link_off_the_disk_is_refused(target, device, tmp_path):
+    with mounted(target) as folder:
+        (folder / "away").symlink_to(tmp_path)
+    with (
+        pytest.raises(TargetError, match="off the disk"),
+        mounted(DiskTarget(target.by, target.value, target.folder / "away")),
+    ):
+        pass
