@@ -2,12 +2,14 @@
 
 Averages count ticks, not time. They are compared as sums of whole numbers in floats: nothing is rounded
 while prices, and `slow` times the distance from the first price, stay below 2**53 scaled units. Either
-way of telling ticks adds up the same numbers in the same order, so the sums are equal to the bit.
+way of telling ticks comes to the same sums to the bit: where nothing was rounded in whatever order, and
+where something would be, because both add up the same numbers in the same order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from operator import length_hint
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +17,10 @@ from daemon.trading.strategy import StrategyError
 
 _FIRST, _WINDOW = 64, 512
 """Ticks of a scan's first step, which often ends it, and of those after it, which stay in the cache."""
+_AHEAD = 4096
+"""Ticks whose turns are found at once."""
+_EXACT = 2.0**53
+"""Up to here a float holds every whole number."""
 
 
 class Priced(Protocol):
@@ -33,7 +39,7 @@ class Averages(NamedTuple):
     load: Callable[[Mapping[str, Any]], None]
 
 
-def averages(  # noqa: C901  # Its functions share their variables.
+def averages(  # noqa: C901, PLR0915  # Its functions share their variables.
     fast: int, slow: int, turn: Callable[[float], bool | None]
 ) -> Averages:
     """Return two moving averages.
@@ -55,12 +61,24 @@ def averages(  # noqa: C901  # Its functions share their variables.
     base: float | None = None
     above: bool | None = None
     ahead = _Ahead()
+    known: _Known | None = None
+    told = 0
+    refused: Sequence[Priced] = ()
 
     def on_price(tick: Priced) -> None:
         # Called for each tick of a live market, 0.25 us. Variables as attributes cost 0.1 more, integers
         # another 0.1, because sums of prices at a fine scale are longer than one machine word.
         # A float less an integer is a float, a tenth cheaper than making one of their difference.
-        nonlocal oldest, fast_sum, slow_sum, base, above
+        nonlocal oldest, fast_sum, slow_sum, base, above, told
+        if known is not None:
+            if told < known.end and known.ticks[told] is tick:
+                told += 1
+                fast_of_known, slow_of_known = known.sums(told)
+                spread = fast_of_known * slow_length - slow_of_known * fast_length
+                if (spread > 0) is not above:
+                    above = turn(spread)
+                return
+            settle()
         if base is None:
             base = float(tick.price)
         price = tick.price - base
@@ -74,10 +92,39 @@ def averages(  # noqa: C901  # Its functions share their variables.
         if (fast_sum * slow_length > slow_sum * fast_length) is not above:
             above = turn(fast_sum * slow_length - slow_sum * fast_length)
 
+    def settle() -> None:
+        """Put into the ring what was told of the ticks that are known ahead."""
+        nonlocal prices, oldest, fast_sum, slow_sum, known
+        if known is not None:
+            prices = known.window(told)
+            fast_sum, slow_sum = known.sums(told)
+            oldest, known = 0, None
+
+    def look_ahead(ticks: Sequence[Priced], start: int) -> None:
+        """Find the turns of the ticks that come next, unless that was tried in vain."""
+        nonlocal known, told, refused
+        settle()
+        if ticks is refused:
+            return
+        assert base is not None, "prices were told before"
+        known = _Known.of(ticks, start, prices[oldest:] + prices[:oldest], base, (fast, slow))
+        told = start
+        if known is not None and known.sums(start) != (fast_sum, slow_sum):
+            known = None  # They were rounded once, and stay so.
+        if known is None:
+            refused = ticks
+
     def scan(ticks: Sequence[Priced], start: int) -> int:
-        nonlocal oldest, fast_sum, slow_sum
+        nonlocal oldest, fast_sum, slow_sum, told
         most = _FIRST
         while above is not None and start < len(ticks):
+            if known is None or known.ticks is not ticks or not start == told < known.end:
+                look_ahead(ticks, start)
+            if known is not None:
+                start = told = known.turn(above, start)
+                if start < known.end:
+                    break
+                continue
             assert base is not None, "prices were told before"
             new = ahead.prices(ticks, start, base, most)
             most = _WINDOW
@@ -90,23 +137,100 @@ def averages(  # noqa: C901  # Its functions share their variables.
             start += passed
             if passed < len(new):
                 break
+        if start == len(ticks):
+            settle()  # A batch that is over is not kept while the next one is read.
         return start
 
     def state() -> dict[str, Any]:
+        settle()
         ring = prices[oldest:] + prices[:oldest]
         return {"base": base, "prices": ring, "fast_sum": fast_sum, "slow_sum": slow_sum, "above": above}
 
     def load(plain: Mapping[str, Any]) -> None:
         # The ring was told oldest first, so it begins anew at its start; the windows are the same.
-        nonlocal oldest, fast_sum, slow_sum, base, above
+        nonlocal oldest, fast_sum, slow_sum, base, above, known
         if len(plain["prices"]) != slow:
             raise StrategyError(f"ma_cross: {len(plain['prices'])} prices, expected {slow}")
+        known = None
         prices[:] = plain["prices"]
         oldest = 0
         fast_sum, slow_sum = plain["fast_sum"], plain["slow_sum"]
         base, above = plain["base"], plain["above"]
 
     return Averages(on_price, scan, state, load)
+
+
+class _Known:
+    """All turns of some ticks at once, where no sum is rounded: what a batch costs, not what a stop costs.
+
+    With a stop each 150 ticks a tick takes 0.19 us, and 0.22 when each scan begins anew.
+
+    Attributes:
+        ticks: of which those from `start` to before `end` are known.
+        totals: sums of all prices, less the first one ever, from `slow` before the start up to each; the
+            difference of two is the sum of a window.
+        sides: whether the fast average is above behind each tick.
+    """
+
+    __slots__ = ("_prices", "_windows", "end", "sides", "start", "ticks", "totals")
+
+    def __init__(
+        self, ticks: Sequence[Priced], start: int, prices: list[float], windows: tuple[int, int]
+    ) -> None:
+        fast, slow = self._windows = windows
+        self.ticks, self.start, self.end = ticks, start, start + len(prices) - slow
+        self._prices = prices
+        fast_length, slow_length = float(fast), float(slow)
+        self.totals = totals = list(accumulate(prices, initial=0.0))
+        self.sides = [
+            (total - near) * slow_length > (total - far) * fast_length
+            for total, near, far in zip(
+                totals[slow + 1 :], totals[slow + 1 - fast :], totals[1:], strict=False
+            )
+        ]
+
+    @classmethod
+    def of(
+        cls, ticks: Sequence[Priced], start: int, past: list[float], base: float, windows: tuple[int, int]
+    ) -> _Known | None:
+        """Return what is known of the ticks from `start` on; None for few, and where a sum would be rounded.
+
+        Args:
+            ticks: with those to look at.
+            start: place of the first.
+            past: the last prices before it, as many as the slow average takes.
+            base: what each price is less.
+            windows: lengths of both averages.
+        """
+        fast, slow = windows
+        new = ticks[start : start + _AHEAD]
+        if len(new) < slow:
+            return None
+        # An integer by one is the float nearest to it, as in `tick.price - base`, and 8 ns cheaper.
+        prices = past + [tick.price / 1 - base for tick in new]
+        highest, lowest = max(prices), min(prices)
+        if 2 * max(highest, -lowest) * max(len(prices), fast * slow) >= _EXACT:
+            return None
+        return cls(ticks, start, prices, windows)
+
+    def turn(self, above: bool, at: int) -> int:  # noqa: FBT001  # As `TradeScan` has it.
+        """Return the place of the first tick from `at` on behind which it is not so; the end for none."""
+        try:
+            return self.start + self.sides.index(not above, at - self.start)
+        except ValueError:
+            return self.end
+
+    def sums(self, at: int) -> _Pair:
+        """Return the sums of both windows before a tick."""
+        fast, slow = self._windows
+        at += slow - self.start
+        total = self.totals[at]
+        return total - self.totals[at - fast], total - self.totals[at - slow]
+
+    def window(self, at: int) -> list[float]:
+        """Return the prices before a tick that the slow average takes, oldest first."""
+        at -= self.start
+        return self._prices[at : at + self._windows[1]]
 
 
 _Pair = tuple[float, float]

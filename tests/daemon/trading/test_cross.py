@@ -76,3 +76,36 @@ def test_a_scan_goes_on_where_single_prices_were_told_meanwhile():
 def test_nothing_is_passed_over_before_the_averages_are_known():
     kept, _ = signs(2, 5)
     assert kept.scan([SimpleNamespace(price=1)], 0) == 0
+
+
+def test_a_batch_that_is_told_by_scans_and_singly_in_turn_comes_to_the_same():
+    prices = [SimpleNamespace(price=1000 + n * n % 37) for n in range(400)]
+    kept, asked = signs(3, 11)
+    alike, asked_alike = signs(3, 11)
+    for price in prices:
+        kept.on_price(price)
+    for price in prices[:20]:
+        alike.on_price(price)
+    at = 20
+    while at < len(prices):
+        at = alike.scan(prices, at)
+        for price in prices[at : at + 3]:
+            alike.on_price(price)
+        at += 3
+    assert (alike.state(), asked_alike) == (kept.state(), asked)
+
+
+def test_a_price_that_is_not_the_next_of_a_batch_known_ahead_counts_all_the_same():
+    prices = [SimpleNamespace(price=1000 + n) for n in range(60)]
+    other = SimpleNamespace(price=1041)
+    kept, _ = signs(2, 5)
+    alike, _ = signs(2, 5)
+    for price in [*prices[:40], other, *prices[41:]]:
+        kept.on_price(price)
+    for price in prices[:10]:
+        alike.on_price(price)
+    falling = [*prices[10:40], SimpleNamespace(price=0)]
+    assert alike.scan(falling, 0) == 30
+    alike.on_price(other)
+    assert alike.scan(prices, 41) == 60
+    assert alike.state() == kept.state()
