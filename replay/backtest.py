@@ -449,7 +449,8 @@ class _Run:
         told = len(self.result.notifications)
         self.take([_command(instrument.ts_ns, "strategy.start", start)])
         if len(self.result.notifications) > told:
-            raise BacktestError(self.result.notifications[-1])
+            hint = "" if self.wanted else "it is started for each instrument; --instruments names some"
+            raise BacktestError(self.result.notifications[-1], hint=hint)
 
     def _unheard(self) -> dict[str, Unheard]:
         """Return the instruments whose strategy was told nothing, which looks like a strategy that waits."""

@@ -206,6 +206,13 @@ class _Course:
             ForkError: the core refuses it.
         """
         core, venue = self._core, self._follower.venue
+        for strategy_id in (*changes.parameters, *changes.stops):
+            if strategy_id not in core.strategies:
+                running = ", ".join(core.strategies) or "none"
+                raise ForkError(
+                    f"strategy {strategy_id} does not run behind seq {self._result.at:,}",
+                    hint=f"running there: {running}",
+                )
         if changes.venue:
             venue.configure(_options(venue.options, changes.venue))
             core.taker_fee_ppm = venue.options.taker_fee_ppm

@@ -23,6 +23,8 @@ import msgspec
 
 from replay.optimise.pool import LocalPool
 from replay.optimise.study import COMPLETE
+from replay.runs.record import pinned
+from replay.source import open_source
 from replay.spec import BacktestSpec
 from replay.strategy_runs import Decided, Market, decide
 from schemas.events import Event, OrderRequested
@@ -69,6 +71,8 @@ def check_strategy(
         BacktestError: the backtest cannot run, or is too long to be checked.
     """
     tell = told or _tell_nobody
+    # A daemon may be writing: all runs take the same events.
+    spec = pinned(spec, open_source(spec).identity())
     market = Market(spec)
     tell("purity")
     outside: list[str] = []

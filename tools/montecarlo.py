@@ -14,6 +14,8 @@ from replay.optimise.pool import LocalPool, all_cores
 from replay.optimise.study import COMPLETE
 from replay.recorder import Recorder, Recording
 from replay.run import run_spec
+from replay.runs.record import pinned
+from replay.source import open_source
 from replay.spec import BacktestSpec
 from replay.venue_noise import LATENCY_US, MAX_RUNS, SLIPPAGE_PPM, noisy_specs
 from tools.backtest import describe_strategies
@@ -93,6 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run, draw and print."""
     spec = spec_of(arguments)
     kind_of(spec)
+    spec = pinned(spec, open_source(spec).identity())
     recorder = Recorder()
     run_spec(spec, recorder=recorder)
     recording = recorder.finish()

@@ -174,7 +174,11 @@ def _compare(arguments: argparse.Namespace) -> int:
         print_json({"runs": [_as_json(run) for run in runs], "different": different})
         return 0
     columns = ["", *(f"run {run.number}" for run in runs)]
-    print_table(columns, [[name, *values] for name, values in (told if arguments.all else different).items()])
+    shown = told if arguments.all else different
+    if shown:
+        print_table(columns, [[name, *values] for name, values in shown.items()])
+    else:
+        print("the same was chosen for all of them")
     print()
     metrics = list(METRICS) if arguments.all else SHOWN_METRICS
     rows: list[list[object]] = [[name, *(_figure(run.metrics.get(name)) for run in runs)] for name in metrics]

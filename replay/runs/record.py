@@ -126,6 +126,8 @@ def pinned(spec: BacktestSpec, identity: DataIdentity) -> BacktestSpec:
     """Return a spec that takes the same events although the journal may have grown since."""
     if not identity.journal_id:
         return spec
+    if spec.warmup_ns:  # What it is told of before counts from the time, which means the same event again.
+        return msgspec.structs.replace(spec, to_seq=identity.last_seq, to_ns=None)
     return msgspec.structs.replace(
         spec, from_seq=identity.first_seq, to_seq=identity.last_seq, from_ns=None, to_ns=None
     )

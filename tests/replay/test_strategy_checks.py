@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from itertools import count
+
 import msgspec
 import pytest
 
 from replay.backtest import BacktestError
+from replay.optimise.pool import LocalPool
 from replay.spec import BacktestSpec
 from replay.strategy_checks import check_strategy, difference, look_ahead, repetition, warm_up
 from replay.strategy_runs import Market, decide
@@ -190,3 +193,20 @@ def test_what_is_decided_before_the_first_tick_is_no_look_into_the_future(tmp_pa
     )
     held = Market(spec)
     assert look_ahead(spec, held, decide(spec, held.whole()), cuts=12).passed
+
+
+def test_all_runs_take_the_same_events_though_the_journal_grows(tmp_path, monkeypatch):
+    data = write_journal(tmp_path / "tape", [instrument()], [trade(number) for number in range(200)])
+    spec = BacktestSpec(
+        data=(str(data),), strategy="ma_cross", parameters={"fast": 2, "slow": 4, "quantity": "3"}
+    )
+    later, start = count(200, 40), LocalPool.start
+
+    def grow(*given):
+        first = next(later)
+        write_journal(data, [trade(number) for number in range(first, first + 40)])
+        start(*given)
+
+    monkeypatch.setattr(LocalPool, "start", grow)
+    assert all(check.passed for check in check_strategy(spec))
+    assert next(later) == 280

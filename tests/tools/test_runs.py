@@ -8,8 +8,10 @@ import sqlite3
 
 import pytest
 
+from tests.replay.recordings import SECOND, START
 from tests.replay.runs.conftest import tape
 from tools.cli import main
+from tools.event_text import time_text
 
 FLAGS = ["--strategy", "ma_cross", "--param", "slow=4", "--param", "quantity=1", "--rounds", "0"]
 
@@ -92,6 +94,22 @@ def test_every_run_can_be_repeated_from_its_row_with_the_same_result(data, capsy
         code, printed = runs(capsys, "repeat", number, "--data", data)
         assert code == 0
         assert printed.out.splitlines()[-1] == "equal"
+
+
+def test_a_run_that_was_told_of_the_time_before_it_is_repeated_too(data, capsys):
+    begin = time_text(START + 100 * SECOND)
+    assert backtest(data, "fast=2", "--from", begin, "--warmup", "1m") == 0
+    capsys.readouterr()
+    code, printed = runs(capsys, "repeat", "4", "--data", data)
+    assert (code, printed.err) == (0, "")
+    assert "equal" in printed.out
+
+
+def test_runs_of_equal_choices_say_so(data, capsys):
+    backtest(data, "fast=3")
+    capsys.readouterr()
+    _, printed = runs(capsys, "compare", "2", "4", "--data", data)
+    assert printed.out.startswith("the same was chosen for all of them\n")
 
 
 def test_a_result_that_is_not_the_recorded_one_is_a_problem(data, capsys):
