@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from daemon.trading.orders import Order
-from daemon.trading.risk.order_rules import ORDER_RULES
+from daemon.trading.risk.order_rules import ORDER_RULES, passes_at_once
 from daemon.trading.risk.view import Proposal, Rule, View, free_cash
 from daemon.trading.terms import flaw
 
@@ -20,6 +20,8 @@ def refusal(order: Order, view: View) -> tuple[str, str] | None:
     """
     if order.request.instrument_id not in view.books:
         return "UNKNOWN_INSTRUMENT", f"instrument {order.request.instrument_id} is not known"
+    if passes_at_once(order, view):
+        return None
     refused = flaw(order, view)
     if refused is not None:
         return refused

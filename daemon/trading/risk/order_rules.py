@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from daemon.trading.money import MONEY_ONE, MONEY_SCALE
+from daemon.trading.money import MONEY_ONE, MONEY_SCALE, PPM, notional
 from daemon.trading.order_table import MAX_WORKING_ORDERS
-from daemon.trading.risk.view import Proposal, free_cash
+from daemon.trading.orders import Order
+from daemon.trading.risk.view import Proposal, View, free_cash
+from daemon.trading.terms import is_plain
 from schemas.decimals import decimal_text
-from schemas.events import Side, TradingState
+from schemas.events import OrderType, Side, TradingState
 
 # Members by short names: a look-up in an enumeration costs 0.1 us in Python 3.11, a global name 0.01.
 _BUY = Side.BUY
-_HALTED, _REDUCING = TradingState.HALTED, TradingState.REDUCING
+_ACTIVE, _HALTED, _REDUCING = TradingState.ACTIVE, TradingState.HALTED, TradingState.REDUCING
+_MARKET = OrderType.MARKET
 MAX_VALUE = 10**12
 """Most that one order may be worth, in units of its currency: anything above is a slip, and would
 lead to fees that no journal can hold."""
@@ -87,3 +90,34 @@ ORDER_RULES: tuple[tuple[str, OrderRule], ...] = (
     ("CASH", _cash),
 )
 """Code and rule, in the order in which they are asked; the first that objects decides."""
+
+
+def passes_at_once(order: Order, view: View) -> bool:
+    """Return whether no rule of any kind can object, as one look tells: 1.5 us, where asking all takes 4.5.
+
+    So it is with a plain market order that all the cash would cover, while nothing works and no limit is
+    set; whether any other order may leave, the rules must be asked.
+    """
+    request, risk, table = order.request, view.risk, view.orders
+    if (
+        request.order_type is not _MARKET
+        or request.reduce_only
+        or view.trading_state is not _ACTIVE
+        or view.instrument_states
+        or table.working
+        or table.held
+        or risk.always_asked
+        or risk.asked_when_opening
+        or risk.protections.pauses
+    ):
+        return False
+    book, side = view.books[request.instrument_id], request.side
+    instrument = book.instrument
+    price = book.cost_price(side)
+    if price is None or price <= 0 or not is_plain(order, instrument):
+        return False
+    value = notional(instrument, price, order.quantity)
+    value += value * max(0, view.taker_fee_ppm) // PPM
+    return value <= MAX_VALUE * MONEY_ONE and (
+        side is not _BUY or value <= view.account.cash.get(instrument.quote_currency, 0)
+    )

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from daemon.trading.core import Core
 from daemon.trading.orders import Order
-from daemon.trading.terms import TERMS_RULES, is_plain
+from daemon.trading.risk.order_rules import ORDER_RULES, passes_at_once
+from daemon.trading.risk.view import Proposal
+from daemon.trading.terms import TERMS_RULES, flaw, is_plain
 from schemas.events import DaemonStarted, OrderDenied, OrderSubmitted, OrderType, Side, TimeInForce
 
 MARKET, LIMIT, STOP = OrderType.MARKET, OrderType.LIMIT, OrderType.STOP
@@ -186,3 +188,29 @@ def test_common_orders_look_plain(make):
     instrument = make.instrument(1, tick_size=5, lot_size=5)
     for fields in ({}, {"price": 100}, {"price": 100, "time_in_force": TimeInForce.IOC}):
         assert is_plain(Order.requested(5, make.order(**fields)), instrument)
+
+
+@given(
+    side=st.sampled_from([Side.BUY, Side.SELL]),
+    quantity=st.integers(1, 30_000),
+    price=st.integers(-100, 20_000),
+    held=st.integers(-500, 500),
+    fields=st.sampled_from([{}, {"reduce_only": True}, {"tag": "x"}, {"time_in_force": TimeInForce.IOC}]),
+    settings=st.sampled_from(
+        [{}, {"venue.taker_fee_ppm": 2_500}, {"risk.max_order_quantity.*": "900"}, {"risk.margin": True}]
+    ),
+)
+def test_what_passes_at_one_look_no_rule_would_refuse(make, side, quantity, price, held, fields, settings):
+    desk = make.Desk()
+    started = DaemonStarted(ts_ns=0, daemon_version="", config_hash="", code_hash="", settings=settings)
+    desk.take(started, make.instrument(), make.deposit("1000000"), make.trade(100))
+    if held:
+        desk.take(make.order(Side.BUY if held > 0 else Side.SELL, abs(held)), make.trade(100, 1_000))
+    desk.take(make.trade(price))
+    core = desk.core
+    new = Order.requested(core.next_seq, make.order(side, quantity, **fields))
+    if passes_at_once(new, core):
+        proposal = Proposal(new, core)
+        assert flaw(new, core) is None
+        assert [code for code, rule in ORDER_RULES if rule(proposal) is not None] == []
+        assert not core.risk.always_asked + core.risk.asked_when_opening
