@@ -12,7 +12,7 @@ import msgspec
 from daemon.config import code_hash
 from daemon.journal.reader import JournalReader
 from daemon.trading.money import MONEY_SCALE
-from daemon.trading.risk.limits import LimitError, kind_of
+from daemon.trading.risk.limits import KINDS, LimitError, kind_of
 from daemon.user_strategies import load_kinds
 from replay.fork import Changes, Course, ForkResult, fork
 from replay.page.forked import fork_page
@@ -142,7 +142,9 @@ def _limit(name: str, value: Scalar) -> Scalar:
     try:
         kind = kind_of(name)
     except LimitError as error:
-        raise UsageError(f"--set {name}: {error.message}", hint=error.hint) from error
+        near = [f"{_RISK}{known}" for known in KINDS if known.startswith(name)]
+        hint = f"perhaps {' or '.join(near)}" if near else error.hint
+        raise UsageError(f"--set {name}: {error.message}", hint=hint) from error
     return str(value) if kind.check(value) is None and kind.check(str(value)) is not None else value
 
 

@@ -368,7 +368,9 @@ def _short(value: float | None) -> str | None:
 def backtest_line(spec: BacktestSpec, parameters: Mapping[str, Scalar]) -> str:
     """Return the command that runs one backtest of a search, ready to be pasted."""
     words = ["taped", "replay", "backtest", *spec.data, "--strategy", spec.strategy]
-    for name, value in parameters.items():
+    searched = sorted(set(parameters) - set(spec.parameters))
+    for name in (*spec.parameters, *searched):
+        value = parameters[name]
         text = str(value).lower() if isinstance(value, bool) else str(value)
         words += ["--param", f"{name}={text}"]
     return shlex.join([*words, *flags_of(spec)])

@@ -203,3 +203,9 @@ def test_positions_are_told_as_quantities(session, kinds):
         defined = core.instruments[instrument_id]
         told = result.recorded.positions[f"{defined.symbol}@{defined.venue}"]
         assert Decimal(told) == Decimal(held.quantity).scaleb(-defined.quantity_scale)
+
+
+def test_a_limit_that_is_nearly_named_is_proposed(session, capsys):
+    asked = ["--at", "10", "--set", "risk.max_drawdown=5"]
+    assert main(["replay", "fork", str(session.data), *asked]) == 2
+    assert "perhaps risk.max_drawdown_ppm" in capsys.readouterr().err
