@@ -158,7 +158,7 @@ def _files(source: Path) -> Iterator[Path]:
 def _lay_out(target: Target) -> Path:
     """Copy the sources and make the environment; a release that is complete is taken as it is."""
     release = target.releases / release_id(SOURCE)
-    if (release / _COMPLETE).exists():
+    if (release / _COMPLETE).exists() and (release / ".venv/bin/taped").exists():
         say(f"release {release.name} is there already")
         return release
     say(f"release {release.name}")

@@ -7,7 +7,7 @@ old says nothing about the drive as it is now, and counts as missing.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -15,9 +15,13 @@ MAX_BYTES = 1_000_000
 MAX_AGE_S = 2 * 86_400
 
 
+# NVMe keeps each in a byte; a number beyond that tells of a broken report, and no event could hold it.
+_Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
+
+
 class _Log(msgspec.Struct):
-    percentage_used: int | None = None
-    available_spare: int | None = None
+    percentage_used: _Byte | None = None
+    available_spare: _Byte | None = None
 
 
 class _Report(msgspec.Struct):

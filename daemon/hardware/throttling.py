@@ -20,6 +20,9 @@ HEAT = 1 << 3
 
 _WORDS = ("under-voltage", "frequency capped", "throttled", "soft limit of temperature")
 _SINCE_BOOT = 16
+_BITS = 32
+"""So many the firmware has; what says more, or less than nothing, is no answer."""
+
 _TIMEOUT_S = 1.0
 _REST_NS = 60_000_000_000
 """A tool that failed is left alone for so long: starting it again costs milliseconds each time."""
@@ -71,7 +74,10 @@ class Throttling:
                 timeout=_TIMEOUT_S,
                 check=False,
             )
-            return int(done.stdout.removeprefix(b"throttled="), 16)
+            bits = int(done.stdout.removeprefix(b"throttled="), 16)
+            if bits >> _BITS:
+                raise ValueError(bits >> _BITS)  # noqa: TRY301
+            return bits  # noqa: TRY300
         except (OSError, ValueError, subprocess.TimeoutExpired):
             # Without membership in the group `video` it says so, and that does not change by itself.
             self._rest_until_ns = now_ns + _REST_NS

@@ -189,6 +189,13 @@ def test_a_release_that_was_cut_off_half_way_is_laid_out_anew(system) -> None:
     assert not (half / "left").exists()
 
 
+def test_a_release_that_lost_its_environment_is_laid_out_anew(system) -> None:
+    install(system.target, ready_s=5)
+    shutil.rmtree(system.target.current / ".venv")
+    install(system.target, ready_s=5)
+    assert (system.target.current / ".venv/bin/taped").exists()
+
+
 def test_units_are_enabled_and_started(system) -> None:
     system.next_release()
     install(system.target, ready_s=5)

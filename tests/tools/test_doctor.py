@@ -293,7 +293,9 @@ def test_a_database_that_is_not_wanted_is_no_fault() -> None:
     assert beyond.database(Machine(Settings())).state is State.ABSENT
 
 
-@pytest.mark.parametrize(("hours", "state"), [(None, State.FAILURE), (1, State.OK), (30, State.FAILURE)])
+@pytest.mark.parametrize(
+    ("hours", "state"), [(None, State.FAILURE), (1, State.OK), (30, State.FAILURE), (-30, State.FAILURE)]
+)
 def test_a_backup_counts_while_it_is_new_enough(tmp_path, hours, state) -> None:
     if hours is not None:
         made_ns = time.time_ns() - hours * 3_600_000_000_000

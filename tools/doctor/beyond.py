@@ -7,7 +7,7 @@ import importlib.util
 import time
 from pathlib import Path
 
-from daemon.backup_state import read_state
+from daemon.backup_state import AHEAD_S, read_state
 from daemon.settings import Settings
 from daemon.sync.errors import SyncError
 from daemon.sync.secret import place_of, read_dsn
@@ -71,6 +71,11 @@ def backup(machine: Machine) -> Finding:
     if state.good is None:
         return failure(f"none was proven good yet; target {settings.target}", "taped backup create")
     hours = (time.time_ns() - state.good.made_ns) / _HOUR_NS
+    if hours < -AHEAD_S / 3600:
+        return failure(
+            f"the last good one, {state.good.name}, is from the future: the clock was wrong",
+            "set the clock right, then `taped backup create`",
+        )
     seen = f"{state.good.name}, {hours:,.1f} hours old, up to seq {state.good.last_seq:,}"
     if hours > settings.max_age_hours:
         problem = f": {state.attempt.problem}" if state.attempt and state.attempt.problem else ""

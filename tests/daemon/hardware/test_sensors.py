@@ -158,6 +158,13 @@ def test_a_tool_that_fails_is_left_alone_for_a_minute_and_the_monitor_asked(boar
     assert throttling.read() == 0x4
 
 
+@pytest.mark.parametrize("said", ["throttled=-0x5", f"throttled=0x{'f' * 20}", "throttled=0x100000000"])
+def test_bits_that_the_firmware_does_not_have_are_no_answer(board, said):
+    (board.root / "usr/bin/vcgencmd").write_text(f"#!/bin/sh\necho {said}\n")
+    board.lose("rpi_volt")
+    assert Throttling(board.root).read() is None
+
+
 def test_without_tool_and_monitor_nobody_knows(board):
     board.remove_tool()
     board.lose("rpi_volt")
@@ -189,7 +196,17 @@ def test_wear_is_read_from_the_report_of_smartctl(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b'{"nvme_smart_health_information_log": 7}', b"\xff", b"{}"]
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"nvme_smart_health_information_log": 7}',
+        b"\xff",
+        b"{}",
+        b'{"nvme_smart_health_information_log": {"percentage_used": -3, "available_spare": 100}}',
+        b'{"nvme_smart_health_information_log": {"percentage_used": 18446744073709551616}}',
+    ],
 )
 def test_a_report_that_is_none_says_nothing(tmp_path, content):
     file = tmp_path / "smart.json"
