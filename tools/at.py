@@ -95,7 +95,9 @@ def _print(body: dict[str, Any]) -> None:
         {
             **row,
             "instruments": " ".join(row.get("instruments", ())),
-            "parameters": " ".join(f"{name}={value}" for name, value in row.get("parameters", {}).items()),
+            "parameters": " ".join(
+                f"{name}={_as_typed(value)}" for name, value in row.get("parameters", {}).items()
+            ),
             "state": "runs" if row["running"] else f"stopped: {row['reason']}",
         }
         for row in body["strategies"]
@@ -103,6 +105,11 @@ def _print(body: dict[str, Any]) -> None:
     _table("strategies", ("strategy_id", "kind", "instruments", "parameters", "state"), strategies)
     limits = body["risk"]["limits"]
     _table("limits", ("name", "value", "set_by"), limits)
+
+
+def _as_typed(value: object) -> str:
+    """Return a value as `--param` takes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _table(title: str, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
