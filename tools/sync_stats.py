@@ -103,7 +103,9 @@ async def _stats(dsn: str) -> Stats:
     from daemon.sync.schema import check  # noqa: PLC0415
     from daemon.sync.schema_setup import connected  # noqa: PLC0415  # asyncpg may be absent.
     from daemon.sync.schema_stats import stats_of  # noqa: PLC0415
+    from daemon.sync.shipper import translated  # noqa: PLC0415
 
     async with connected(dsn) as connection:
-        await check(connection)
-        return await stats_of(connection)
+        with translated():
+            await check(connection)
+            return await stats_of(connection)

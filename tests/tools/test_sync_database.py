@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -190,3 +192,15 @@ def test_tune_prints_a_file_for_postgresql(capsys):
 @pytest.mark.parametrize("flags", [["--memory-gb", "0.1"], ["--cores", "0"]])
 def test_a_machine_that_cannot_be_is_wrong_usage(flags, capsys):
     assert main(["sync", "tune", "--print", *flags]) == 2
+
+
+def test_stats_by_a_role_without_rights_is_told_in_one_line(dsn_file, dsn, capsys):
+    main(["sync", "init", "--dsn-file", str(dsn_file)])
+    role = f"taped_nobody_{uuid4().hex[:8]}"
+    _with_connection(dsn, lambda c: c.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'"))
+    parts = urlsplit(dsn)
+    dsn_file.write_text(parts._replace(netloc=f"{role}:x@{parts.hostname}:{parts.port}").geturl())
+    capsys.readouterr()
+    assert main(["sync", "stats", "--dsn-file", str(dsn_file)]) == 1
+    assert "the database refused: permission denied" in capsys.readouterr().err
+    _with_connection(dsn, lambda c: c.execute(f"DROP ROLE {role}"))
