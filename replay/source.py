@@ -174,10 +174,11 @@ class FileSource:
             ]
             for events in self._ranged(_merged(files)):
                 self.position = sum(file.source.position for file in files)
-                self.rejected_count = sum(file.tally.rejected_count for file in files)
                 self.events += len(events)
                 yield _Ticks(events)
             self.position = self.total
+            # Lines behind the last tick, or all there are, count too.
+            self.rejected_count = sum(file.tally.rejected_count for file in files)
 
     def _ranged(self, batches: Iterator[list[Event]]) -> Iterator[list[Event]]:
         """Yield what lies in the range; definitions always do."""

@@ -14,6 +14,7 @@ from types import FrameType
 from daemon.trading.strategies import STRATEGIES
 from daemon.trading.strategy import Parameter, Strategy, StrategyError, check_parameters
 from daemon.user_strategies import load_kinds
+from replay.backtest import BacktestError, BacktestResult
 from replay.document import document
 from replay.page import page
 from replay.recorder import Recorder
@@ -68,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         result = run_spec(
             spec, source=source, progress=advance, stop=lambda: bool(interrupts), recorder=recorder
         )
+    _check_something_came(source, result)
     recording = recorder.finish()
     measures = measure_recording(recording, rounds=arguments.rounds, seed=spec.seed)
     body = document(spec, source.identity(), result, recording, measures)
@@ -108,6 +110,13 @@ def _tell_beginning(spec: BacktestSpec, source: Source) -> None:
             f"taped: the journal begins at seq {source.begins:,}; what came before was let go of (retention)",
             file=sys.stderr,
         )
+
+
+def _check_something_came(source: Source, result: BacktestResult) -> None:
+    """Refuse to report on files that hold no tick: an empty range of a journal is refused as it is opened."""
+    if isinstance(source, FileSource) and not result.partial and result.events <= len(result.instruments):
+        _tell_rejected(source)
+        raise BacktestError("no tick of the files was taken", hint="look at --from, --to and --columns")
 
 
 def _tell_rejected(source: Source) -> None:

@@ -174,6 +174,9 @@ class Catalogue:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 # What strategies earn is not everybody's to read.
                 self.path.touch(mode=0o640)
+            # What cannot be opened is told here: the thread of a connection that failed outlives the loop,
+            # and complains of that.
+            self.path.open("rb").close()
             async with aiosqlite.connect(self.path, timeout=WAIT_S, isolation_level=None) as database:
                 await self._check(database)
                 yield database

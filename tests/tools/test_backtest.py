@@ -258,3 +258,14 @@ def test_a_page_that_cannot_be_written_is_told_in_one_line(recorded, tmp_path, c
     path = tmp_path / "nowhere" / "report.html"
     assert main(["replay", "backtest", str(recorded), *ARGUMENTS, "--html", str(path)]) == 1
     assert f"{path}: cannot be written: No such file" in capsys.readouterr().err
+
+
+def test_files_of_which_no_line_is_a_tick_are_no_backtest(tmp_path, capsys):
+    file = tmp_path / "none.csv"
+    file.write_text("time,price,quantity\n1700000000000,none,1\n")
+    columns = ["--columns", "ts=time@ms,price=price,quantity=quantity", "--symbol", "A-USDT", "--venue", "v"]
+    arguments = ["replay", "backtest", str(file), *columns, "--strategy", "ma_cross", "--param", "quantity=1"]
+    assert main(arguments) == 1
+    told = capsys.readouterr().err
+    assert "1 line of the files rejected" in told
+    assert "no tick of the files was taken" in told

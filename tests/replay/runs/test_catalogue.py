@@ -177,3 +177,12 @@ def test_a_data_folder_has_its_own_catalogue_and_files_the_users(data, tmp_path,
 
 def test_a_record_is_json_that_reads_back(run):
     assert msgspec.json.decode(msgspec.json.encode(run), type=Run) == run
+
+
+def test_a_catalogue_that_cannot_be_opened_is_told_and_leaves_no_thread_behind(tmp_path, run):
+    # A thread that outlives its loop would complain, and the tests turn that into an error.
+    (tmp_path / "runs.db").mkdir()
+    told = []
+    assert record(run, told.append, catalogue=Catalogue(tmp_path / "runs.db")) is None
+    assert "not recorded" in told[0]
+    assert "Is a directory" in told[0]
