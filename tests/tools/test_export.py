@@ -61,7 +61,7 @@ def test_a_range_is_given_by_number_time_minute_or_day(data, tmp_path, flags, ro
 @pytest.mark.parametrize(
     ("flags", "code", "says"),
     [
-        (["--from", "yesterday"], 2, "neither a sequence number nor a time"),
+        (["--from", "yesterday"], 2, "or a time such as 2024-08-08"),
         (["--from", "0"], 2, "expected 1 to"),
         (["--from", "9", "--to", "3"], 2, "--to lies before --from"),
         (["--what", "ticks,candles"], 2, "expected some of ticks, trades"),
