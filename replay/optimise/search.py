@@ -31,7 +31,7 @@ class ResearchMissingError(TapedError):
     def __init__(self, package: str, needs: str) -> None:
         super().__init__(
             f"{needs} needs {package}, which is not installed",
-            hint="pip install 'taped[research]', in a checkout: tools/setup --research",
+            hint="in the checkout: tools/setup --research, or pip install '.[research]'",
         )
 
 
